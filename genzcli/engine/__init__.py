@@ -1,0 +1,1 @@
+"""Spec in, numbers out: pure functions on numbers or arrays. No files, no printing, no formats."""

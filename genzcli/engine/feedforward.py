@@ -1,0 +1,205 @@
+"""Feed-forward parts as counts: dense MLP and mixture of experts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genzcli.engine.ops import Collective, Operator, Shard, elementwise, linear, reduce_over_tp
+from genzcli.numeric import maximum, minimum, power, where
+from genzcli.spec.model import FeedForward, Mlp, Moe
+from genzcli.spec.noun import Noun, ratio, text
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+class Routing(Noun):
+    """How a batch of tokens spreads over experts."""
+
+    rule: str = text("balanced, uniform or worst")
+    imbalance: Number = ratio("load of the busiest rank over the mean", default=1.0)
+
+
+class Load(Noun):
+    """What the busiest expert rank has to do in one pass."""
+
+    pairs: Number = ratio("(token, expert) pairs it computes")
+    experts: Number = ratio("experts whose weights it reads")
+
+
+def touched_experts(moe: Moe, tokens: Number, rule: str) -> Number:
+    """Experts that `tokens` tokens use together, each choosing K of E.
+
+    balanced  min(E, t K): no two tokens meet while there is room
+    uniform   E (1 - (1 - K/E)^t): expected value for independent uniform choices
+    worst     K: all tokens choose the same
+    """
+    match rule:
+        case "balanced":
+            return minimum(moe.experts, tokens * moe.experts_per_token)
+        case "uniform":
+            return moe.experts * (1 - power(1 - moe.experts_per_token / moe.experts, tokens))
+        case _:
+            return moe.experts_per_token
+
+
+def busiest_rank(moe: Moe, tokens: Number, shard: Shard, routing: Routing) -> Load:
+    """Load of the rank that the others wait for; `tokens` are those of the whole EP group.
+
+    A rank's mean share is 1/ep of the pairs and of the touched experts, but some rank always has at
+    least one whole expert to read. `worst` sends every token to experts of one rank.
+    """
+    held = moe.experts / shard.ep
+    if routing.rule == "worst":
+        experts = minimum(moe.experts_per_token, held)
+        return Load(pairs=tokens * experts, experts=experts)
+    pairs = tokens * moe.experts_per_token / shard.ep * routing.imbalance
+    experts = touched_experts(moe, tokens, routing.rule) / shard.ep
+    return Load(pairs=maximum(pairs, 1), experts=minimum(maximum(experts, 1), maximum(held, 1)))
+
+
+def matrices(part: FeedForward) -> int:
+    """Matrices in front of the activation function: up, and gate where there is one."""
+    return 2 if part.gated else 1
+
+
+def mlp(
+    name: str,
+    d_ff: Number,
+    gated: bool,
+    d_model: Number,
+    tokens: Number,
+    shard: Shard,
+    *,
+    sends: tuple[Collective, ...],
+) -> tuple[Operator, ...]:
+    """Up (and gate) fused in one GEMM, the activation function, down."""
+    front = 2 if gated else 1
+    inner = d_ff / shard.tp
+    return (
+        linear(f"{name}up", tokens, d_model, front * inner, shard.size),
+        elementwise(f"{name}activation", tokens * inner * (front + 1), shard.size),
+        linear(f"{name}down", tokens, inner, d_model, shard.size).replace(sends=sends),
+    )
+
+
+def dense(part: Mlp, d_model: Number, tokens: Number, shard: Shard) -> tuple[Operator, ...]:
+    """A dense MLP cut over the TP group, one all-reduce behind it."""
+    sends = reduce_over_tp(tokens * d_model, shard)
+    return mlp("", part.d_ff, part.gated, d_model, tokens, shard, sends=sends)
+
+
+def grouped(name: str, load: Load, k: Number, n: Number, shard: Shard) -> Operator:
+    """One grouped GEMM over the busiest rank's experts: every touched expert's [k, n] is read once."""
+    size = shard.size
+    return Operator(
+        name=name,
+        kind="moe",
+        flop=2 * load.pairs * k * n,
+        weight_bytes=load.experts * k * n * size.weights,
+        activation_bytes=load.pairs * (k + n) * size.activations,
+        reduction=k,
+    )
+
+
+def dispatch(part: Moe, d_model: Number, tokens: Number, shard: Shard) -> tuple[Collective, ...]:
+    """Messages that bring the tokens of attention-DP ranks to the experts; nothing when dp = 1.
+
+    A chip owns tokens / tp. It sends each to min(K, ep) ranks at most, once a rank (all-to-all over
+    ep); chips that share an expert then gather what the others of their group received.
+    """
+    owned = where(shard.dp > 1, tokens / shard.tp, 0) * d_model * shard.size.activations
+    copies = owned * minimum(part.experts_per_token, shard.ep)
+    return (
+        Collective(kind="all-to-all", group="ep", bytes=copies),
+        Collective(kind="all-gather", group="expert-tp", bytes=copies * shard.expert_tp),
+    )
+
+
+def combine(part: Moe, d_model: Number, tokens: Number, shard: Shard) -> tuple[Collective, ...]:
+    """The way back. With dp = 1 every chip already holds every token and one all-reduce sums the experts."""
+    payload = tokens * d_model * shard.size.activations
+    alone = where(shard.dp > 1, 0, payload)
+    owned = where(shard.dp > 1, payload / shard.tp, 0)
+    copies = owned * minimum(part.experts_per_token, shard.ep)
+    everywhere = reduce_over_tp(alone / shard.size.activations, shard)
+    return (
+        *everywhere,
+        Collective(kind="reduce-scatter", group="expert-tp", bytes=copies * shard.expert_tp),
+        Collective(kind="all-to-all", group="ep", bytes=copies),
+        Collective(kind="all-gather", group="tp", bytes=where(shard.dp > 1, payload, 0)),
+    )
+
+
+def experts(
+    part: Moe, d_model: Number, tokens: Number, shard: Shard, routing: Routing
+) -> tuple[Operator, ...]:
+    """Router, dispatch, the experts, combine, and the shared experts beside them.
+
+    `tokens` are those of one attention group; the experts see those of all dp groups.
+    """
+    load = busiest_rank(part, tokens * shard.dp, shard, routing)
+    inner = part.d_expert / shard.expert_tp
+    front = matrices(part)
+    router = linear("router", tokens, d_model, part.experts, shard.size)
+    shared = (
+        mlp(
+            "shared ",
+            part.d_shared,
+            part.gated,
+            d_model,
+            tokens,
+            shard,
+            sends=_shared_sends(d_model, tokens, shard),
+        )
+        if part.d_shared
+        else ()
+    )
+    return (
+        router.replace(sends=dispatch(part, d_model, tokens, shard)),
+        *shared,
+        grouped("experts up", load, d_model, front * inner, shard),
+        elementwise("experts activation", load.pairs * inner * (front + 1), shard.size),
+        grouped("experts down", load, inner, d_model, shard).replace(
+            sends=combine(part, d_model, tokens, shard)
+        ),
+    )
+
+
+def _shared_sends(d_model: Number, tokens: Number, shard: Shard) -> tuple[Collective, ...]:
+    """With dp = 1 the shared experts' sum rides on the routed ones' all-reduce."""
+    return reduce_over_tp(where(shard.dp > 1, tokens * d_model, 0), shard)
+
+
+def parameters(part: FeedForward, d_model: Number, shard: Shard) -> Number:
+    """Weights stored on one chip: 2 or 3 D F, or the chip's share of the experts, router and shared ones."""
+    per_width = (matrices(part) + 1) * d_model
+    match part:
+        case Mlp():
+            return per_width * part.d_ff / shard.tp
+        case Moe():
+            routed = shard.experts(part) * per_width * part.d_expert / shard.expert_tp
+            return d_model * part.experts + routed + per_width * part.d_shared / shard.tp
+
+
+def active_parameters(part: FeedForward, d_model: Number) -> Number:
+    """Weights one token uses: K of E experts, everything else whole."""
+    per_width = (matrices(part) + 1) * d_model
+    match part:
+        case Mlp():
+            return per_width * part.d_ff
+        case Moe():
+            return d_model * part.experts + per_width * (
+                part.experts_per_token * part.d_expert + part.d_shared
+            )
+
+
+def peak_width(part: FeedForward, d_model: Number, shard: Shard) -> Number:
+    """Elements a token of one attention group holds at the widest point of the feed-forward part."""
+    front = matrices(part)
+    match part:
+        case Mlp():
+            return (front + 1) * part.d_ff / shard.tp
+        case Moe():
+            copies = part.experts_per_token * shard.dp / shard.ep
+            return copies * (d_model + (front + 1) * part.d_expert / shard.expert_tp)

@@ -1,0 +1,140 @@
+"""Which plans can exist. Scalars raise an error with the legal values; arrays give a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from genzcli.errors import PlanError
+from genzcli.numeric import any_true, both, is_array, negate
+from genzcli.spec.dtype import BITS, native
+from genzcli.spec.hardware import Chip
+from genzcli.spec.model import Attention, Model, Moe
+from genzcli.spec.workload import Plan, Scenario
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Flag, Number
+
+Problem = tuple["Flag", Callable[[], PlanError]]
+
+
+def problems(scenario: Scenario) -> Iterator[Problem]:
+    """(condition, error) of everything that would make the plan impossible."""
+    model, plan = scenario.model, scenario.plan
+    for block in model.blocks.values():
+        if plan.uneven == "error":
+            yield from _head_problems(block.attention, plan)
+        if isinstance(block.feedforward, Moe) and plan.uneven == "error":
+            yield _divides(block.feedforward.experts, plan.ep, "experts", "--ep")
+    yield from _expert_problems(model, plan)
+    yield (
+        plan.dp > plan.batch,
+        lambda: PlanError(
+            f"dp {plan.dp:g} is more than the batch {plan.batch:g}",
+            where="--dp",
+            cure="give every data-parallel group at least one request: a larger --batch or a smaller --dp",
+        ),
+    )
+    yield from _room_problems(scenario)
+
+
+def check(scenario: Scenario) -> Flag:
+    """Raise the first problem of a scalar scenario; for arrays return where the plan is legal."""
+    legal: Flag = True
+    for condition, error in problems(scenario):
+        if not is_array(condition):
+            if condition:
+                raise error()
+        elif any_true(condition):
+            legal = both(legal, negate(condition))
+    return legal
+
+
+def compute_dtype(plan: Plan, chip: Chip) -> str:
+    """The format matrix products run in: the plan's, or the next wider one the chip has.
+
+    Raises PlanError when the user named a format the chip lacks, or when nothing wide enough exists.
+    """
+    wanted = plan.precision.compute
+    found = native(wanted, chip.peaks)
+    have = ", ".join(sorted(chip.peaks, key=lambda name: BITS[name]))
+    if found is None:
+        raise PlanError(
+            f"{chip.name} has no peak for {wanted} nor for a wider format",
+            where="--precision",
+            cure=f"it computes in {have}",
+        )
+    if plan.precision.explicit_compute and found != wanted:
+        raise PlanError(
+            f"{chip.name} does not compute in {wanted}",
+            where="--precision compute",
+            cure=f"it computes in {have}; leave compute out to store in {wanted} and compute in {found}",
+        )
+    return found
+
+
+def _head_problems(attention: Attention, plan: Plan) -> Iterator[Problem]:
+    heads, kv_heads, tp = attention.heads, attention.kv_heads, plan.tp
+    yield (heads % tp != 0, lambda: _heads_error(heads, kv_heads, tp))
+    yield (
+        both(kv_heads % tp != 0, tp % kv_heads != 0),
+        lambda: _heads_error(heads, kv_heads, tp),
+    )
+
+
+def _heads_error(heads: Number, kv_heads: Number, tp: Number) -> PlanError:
+    legal = [
+        n for n in range(1, int(heads) + 1) if heads % n == 0 and (kv_heads % n == 0 or n % kv_heads == 0)
+    ]
+    return PlanError(
+        f"tp {tp:g} does not divide {heads:g} heads ({kv_heads:g} KV heads)",
+        where="--tp",
+        cure=f"legal values: {', '.join(map(str, legal))}; or --uneven pad",
+    )
+
+
+def _divides(whole: Number, by: Number, what: str, option: str) -> Problem:
+    def error() -> PlanError:
+        legal = [str(n) for n in range(1, int(whole) + 1) if whole % n == 0]
+        return PlanError(
+            f"{by:g} does not divide {whole:g} {what}",
+            where=option,
+            cure=f"legal values: {', '.join(legal)}",
+        )
+
+    return whole % by != 0, error
+
+
+def _expert_problems(model: Model, plan: Plan) -> Iterator[Problem]:
+    if not model.has_experts:
+        yield (
+            plan.ep > 1,
+            lambda: PlanError(
+                f"{model.name} has no experts to spread over ep {plan.ep:g} groups",
+                where="--ep",
+                cure="use ep 1 for a dense model",
+            ),
+        )
+        return
+    yield (
+        (plan.tp * plan.dp) % plan.ep != 0,
+        lambda: PlanError(
+            f"ep {plan.ep:g} does not divide tp x dp = {plan.tp * plan.dp:g} chips of a stage",
+            where="--ep",
+            cure="experts are spread over the chips of a stage; choose a divisor",
+        ),
+    )
+
+
+def _room_problems(scenario: Scenario) -> Iterator[Problem]:
+    platform, plan = scenario.platform, scenario.plan
+    if platform.scale_out is not None:
+        return
+    yield (
+        plan.chips > platform.chips,
+        lambda: PlanError(
+            f"{plan.chips:g} chips asked for, {platform.name} has {platform.chips:g} and no scale-out",
+            where="--chips",
+            cure="use fewer chips, or give the platform a scale_out level",
+        ),
+    )

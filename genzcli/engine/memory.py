@@ -1,0 +1,207 @@
+"""What has to fit on a chip, where it lies, and what that costs a byte."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from genzcli.engine import blocks
+from genzcli.engine.attention import cached_tokens, kv_bytes_per_token
+from genzcli.engine.ops import Shard
+from genzcli.engine.result import Memory
+from genzcli.engine.stages import Stage
+from genzcli.numeric import ceil, clip, floor, maximum, minimum, where
+from genzcli.spec.hardware import Chip
+from genzcli.spec.model import Attention, Model
+from genzcli.spec.noun import Noun, count, noun, ratio
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+class Demand(Noun):
+    """How many requests of which length a chip has to hold, and how the software holds them."""
+
+    requests: Number = ratio("requests of one attention group")
+    input_tokens: Number = ratio("prompt tokens of each")
+    output_tokens: Number = ratio("output tokens of each")
+    beams: Number = ratio("beams of each")
+    groups: Number = ratio("attention groups the batch is spread over")
+    pp: int = count("pipeline stages, so micro-batches")
+    page_tokens: Number = ratio("tokens a page of cache holds")
+    activation_tokens: Number | None = ratio("most tokens in a layer at once; None for the whole pass")
+    reserve: Number = ratio("share of every tier kept free")
+    shard: Shard = noun(Shard, "how layers are cut")
+
+
+class Slope(NamedTuple):
+    """Bytes of one stage as a function of requests b: fixed + kv b + activations(b)."""
+
+    weights: Number
+    kv_per_request: Number
+    act_per_token: Number
+    act_per_request: Number  # logits
+
+
+class Streams(NamedTuple):
+    """Seconds a byte of each kind of tensor, from where it is placed."""
+
+    weights: Number
+    kv: Number
+    activations: Number
+
+
+def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
+    """Weights one chip of a stage stores: all experts of its ranks, idle or not.
+
+    A tied head is stored with the embedding, once more when they are on different stages.
+    """
+    table = model.vocab * model.d_model / shard.tp
+    total: Number = 0
+    if stage.first:
+        total = total + table + model.positions * model.d_model
+    if stage.last:
+        shared = model.tied_embeddings and stage.first
+        total = total + model.d_model + (0 if shared else table)
+    for name, repeat in stage.layers.items():
+        total = total + repeat * blocks.parameters(model.blocks[name], model.d_model, shard)
+    return total * shard.size.weights
+
+
+def kv_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:
+    """Cache of one finished request on one chip of a stage, in whole pages."""
+    page = demand.page_tokens
+    prompt = ceil(demand.input_tokens / page) * page
+    output = ceil(demand.output_tokens / page) * page
+    total: Number = 0
+    for name, repeat in stage.layers.items():
+        attention: Attention = model.blocks[name].attention
+        tokens = cached_tokens(attention, prompt, output, demand.beams)
+        total = total + repeat * tokens * kv_bytes_per_token(attention, demand.shard)
+    return total
+
+
+def slope(model: Model, stage: Stage, demand: Demand) -> Slope:
+    """The stage's bytes, ready for any number of requests."""
+    shard = demand.shard
+    width: Number = 0
+    for name in stage.layers:
+        width = maximum(width, blocks.peak_width(model.blocks[name], model.d_model, shard))
+    logits = demand.beams * model.vocab if stage.last else 0
+    return Slope(
+        weights=weights_bytes(model, stage, shard),
+        kv_per_request=kv_bytes_per_request(model, stage, demand),
+        act_per_token=width * shard.size.activations,
+        act_per_request=logits * shard.size.activations,
+    )
+
+
+def activations_bytes(line: Slope, requests: Number, demand: Demand) -> Number:
+    """Working set of one micro-batch: tokens in flight x widest layer, and the logits."""
+    inflight = maximum(requests / demand.pp, minimum(requests, 1))
+    tokens = inflight * maximum(demand.input_tokens, demand.beams)
+    if demand.activation_tokens is not None:
+        tokens = minimum(tokens, demand.activation_tokens)
+    return tokens * line.act_per_token + inflight * line.act_per_request
+
+
+def largest_batch(line: Slope, room: Number, demand: Demand) -> Number:
+    """Most requests of one group whose cache and activations fit in `room` bytes beside the weights.
+
+    The bytes are linear in the requests up to `activation_tokens` and again beyond, with the
+    smaller slope, so the larger of the two solutions holds; below pp requests a micro-batch is one.
+    """
+    longest = maximum(demand.input_tokens, demand.beams)
+    per_request = line.kv_per_request + line.act_per_request / demand.pp
+    most = room / (per_request + longest * line.act_per_token / demand.pp)
+    if demand.activation_tokens is not None:
+        capped = (room - demand.activation_tokens * line.act_per_token) / per_request
+        most = maximum(most, capped)
+    single = (room - activations_bytes(line, 1, demand)) / line.kv_per_request
+    most = where(most >= demand.pp, most, minimum(single, demand.pp))
+    most = maximum(0, floor(most))
+    over = line.kv_per_request * most + activations_bytes(line, most, demand) > room
+    return maximum(0, where(over, most - 1, most))
+
+
+def storage(chip: Chip) -> tuple[tuple[str, Number, Number], ...]:
+    """(name, capacity, bandwidth) of the tiers that hold things, fastest first."""
+    return tuple(
+        (name, tier.capacity_bytes, tier.bandwidth_bytes_per_s)
+        for name, tier in chip.memory.items()
+        if tier.role == "storage"
+    )
+
+
+def capacity_bytes(chip: Chip) -> Number:
+    """Bytes of all storage tiers."""
+    total: Number = 0
+    for _, capacity, _ in storage(chip):
+        total = total + capacity
+    return total
+
+
+def fit(model: Model, chip: Chip, pipeline: tuple[Stage, ...], demand: Demand) -> Memory:
+    """Memory of the busiest stage: the one with the most bytes in use."""
+    capacity = capacity_bytes(chip)
+    reserved = capacity * demand.reserve
+    worst = None
+    most: Number = 0
+    for position, stage in enumerate(pipeline):
+        line = slope(model, stage, demand)
+        room = capacity - reserved - line.weights
+        batch = where(room > 0, largest_batch(line, room, demand), 0)
+        most = batch if position == 0 else minimum(most, batch)
+        here = (
+            line.weights,
+            line.kv_per_request * demand.requests,
+            activations_bytes(line, demand.requests, demand),
+        )
+        worst = here if worst is None else _larger(worst, here)
+    assert worst is not None
+    weights, kv, activations = worst
+    return Memory(
+        weights_bytes=weights,
+        kv_bytes=kv,
+        activations_bytes=activations,
+        reserved_bytes=reserved,
+        used_bytes=weights + kv + activations + reserved,
+        capacity_bytes=capacity,
+        max_batch=most * demand.groups,
+    )
+
+
+def _larger(
+    a: tuple[Number, Number, Number], b: tuple[Number, Number, Number]
+) -> tuple[Number, Number, Number]:
+    more = sum(b[1:], b[0]) > sum(a[1:], a[0])
+    return where(more, b[0], a[0]), where(more, b[1], a[1]), where(more, b[2], a[2])
+
+
+def place(memory: Memory, chip: Chip, reserve: Number) -> tuple[dict[str, Number], Streams]:
+    """Fill the tiers fastest first with activations, then weights, then the cache.
+
+    Activations go first since every layer reuses them. The reserve shrinks each tier. Returns the
+    bytes in use of each tier, and the seconds a byte of each kind: sum over tiers of share / bandwidth
+    (one tier after the other).
+    """
+    tiers = storage(chip)
+    kinds = (memory.activations_bytes, memory.weights_bytes, memory.kv_bytes)
+    used: dict[str, Number] = {name: capacity * reserve for name, capacity, _ in tiers}
+    seconds: list[Number] = [0.0, 0.0, 0.0]
+    below: Number = 0.0  # capacity of the faster tiers
+    for index, (name, capacity, bandwidth) in enumerate(tiers):
+        room = capacity * (1 - reserve)
+        start: Number = 0.0  # where this kind begins in the one long row of bytes
+        for kind, size in enumerate(kinds):
+            last = index == len(tiers) - 1
+            here = (
+                maximum(0, minimum(start + size, below + room) - maximum(start, below))
+                if not last
+                else clip(start + size - maximum(start, below), 0, size)
+            )
+            used[name] = used[name] + here
+            share = here / maximum(size, 1e-30)
+            seconds[kind] = seconds[kind] + share / bandwidth
+            start = start + size
+        below = below + room
+    return used, Streams(weights=seconds[1], kv=seconds[2], activations=seconds[0])

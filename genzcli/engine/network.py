@@ -1,0 +1,160 @@
+"""Groups of chips on a multi-level network: which levels a group spans and what a collective costs there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from genzcli.engine.collectives import HOPS as HOPS
+from genzcli.engine.collectives import NOTHING, Cost, Wire, fastest, send
+from genzcli.numeric import ceil, corner, floor, is_array, maximum, minimum, where
+from genzcli.spec.hardware import Level, Platform
+from genzcli.spec.noun import Noun, count
+from genzcli.spec.profile import CollectiveFit, Profile
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+_NEUTRAL = CollectiveFit()
+#: The outermost level has room for whatever is asked; platforms are checked for room elsewhere.
+_UNBOUNDED = 1e9
+
+
+class Group(Noun):
+    """Chips that talk: `size` of them, `stride` apart in the order TP, expert, PP, DP."""
+
+    size: Number = count("members")
+    stride: Number = count("chips from one member to the next", default=1)
+
+
+class Route(NamedTuple):
+    """A collective's time, and how it went, for the operator table."""
+
+    time_s: Number
+    transfer_s: Number  # the part in which links are busy
+    detail: str  # algorithm per level, when there is one scenario
+
+
+def levels_of(platform: Platform) -> tuple[Level, ...]:
+    """The platform's levels, with what joins several of it as the outermost."""
+    inner = platform.levels
+    if platform.scale_out is None:
+        return inner
+    return (*inner, platform.scale_out.replace(size=_UNBOUNDED))
+
+
+def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number], ...]:
+    """(members, stride) of a group on each level: whole inner levels first, outer ones as needed."""
+    left, stride = group.size, group.stride
+    result = []
+    for level in levels:
+        room = maximum(1, floor(level.size / stride))
+        members = minimum(left, room)
+        result.append((members, stride))
+        left = ceil(left / members)
+        stride = maximum(1, ceil(stride / level.size))
+    return tuple(result)
+
+
+def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -> Wire:
+    """The level as this group uses it.
+
+    A ring that the group does not close is a chain: one direction carries the way back. Members
+    `stride` apart on a ring share its links with the groups between them. Calibration takes its
+    share of the bandwidth here.
+    """
+    chip = level.chip_bandwidth_bytes_per_s * fit.efficiency
+    hop: Number = HOPS[level.topology] * level.latency_s
+    peer = chip
+    if level.topology == "fully-connected":
+        peer = chip / maximum(level.size - 1, 1)
+    if level.topology == "ring":
+        closed = members * stride >= level.size
+        chip = where(closed, chip, chip / minimum(level.links, 2)) / stride
+        peer = chip / minimum(level.links, 2)
+        hop = hop * stride
+    return Wire(
+        topology=level.topology,
+        members=members,
+        hop_s=hop,
+        bytes_per_s=chip,
+        peer_bytes_per_s=peer,
+        reduces=level.reduces,
+    )
+
+
+def collective(kind: str, payload: Number, group: Group, platform: Platform, profile: Profile) -> Route:
+    """Seconds of one collective of `payload` bytes (the whole buffer) round a group.
+
+    Hierarchical: reduce-scatter outwards over the levels, all-reduce on the outermost one that the
+    group spans, all-gather back; each level's buffer is the one inside divided by its members. Per
+    level the fastest physical algorithm is taken. A group of one, and an empty message, cost nothing.
+    """
+    levels = levels_of(platform)
+    total, names = NOTHING, []
+    buffer = payload
+    shares = spans(group, levels)
+    for position, (level, (members, stride)) in enumerate(zip(levels, shares, strict=True)):
+        wire = wire_of(level, members, stride, _fit(profile, level.name))
+        outer = _beyond(shares[position + 1 :])
+        cost, name = _on_level(kind, wire, buffer, outer)
+        total = total + cost.when(members > 1)
+        if not is_array(members) and members > 1:
+            names.append(f"{level.name} {name} x{members:g}")
+        if kind != "all-to-all":
+            buffer = buffer / members
+    return _fitted(kind, total, payload, group, profile, ", ".join(names))
+
+
+def hop(payload: Number, boundary: int, stride: Number, platform: Platform, profile: Profile) -> Route:
+    """Point to point from pipeline stage `boundary` to the next; `stride` chips lie between the stages.
+
+    Crosses the innermost level that holds both ends.
+    """
+    total, detail = NOTHING, ""
+    found: Number = 0
+    reach: Number = 1
+    for level in levels_of(platform):
+        reach = reach * level.size
+        inside = floor(boundary * stride / reach) == floor((boundary + 1) * stride / reach)
+        cost = send(wire_of(level, 2, 1, _fit(profile, level.name)), payload)
+        here = where(inside, 1, 0) * (1 - found)
+        total = total + cost.when(here > 0)
+        if not is_array(here) and here:
+            detail = level.name
+        found = maximum(found, where(inside, 1, 0))
+    return _fitted("send-recv", total, payload, Group(size=2, stride=stride), profile, detail)
+
+
+def _beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:
+    """Members on the levels further out: 1 when this one is the group's outermost."""
+    product: Number = 1
+    for members, _ in shares:
+        product = product * members
+    return product
+
+
+def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number) -> tuple[Cost, str]:
+    """One level's cost; an all-reduce is its two halves unless this is the outermost level."""
+    if kind != "all-reduce":
+        cost, index, names = fastest(kind, wire, buffer)
+        return cost, "" if is_array(index) else names[int(index)]
+    whole, index, names = fastest("all-reduce", wire, buffer)
+    half, half_index, half_names = fastest("reduce-scatter", wire, buffer)
+    inner = outer > 1
+    cost = whole.when(outer <= 1) + (half + half).when(inner)
+    if is_array(inner) or is_array(index) or is_array(half_index):
+        return cost, ""
+    return cost, half_names[int(half_index)] if inner else names[int(index)]
+
+
+def _fit(profile: Profile, name: str) -> CollectiveFit:
+    fits = profile.collectives
+    return fits.get(name) or fits.get("default") or _NEUTRAL
+
+
+def _fitted(kind: str, cost: Cost, payload: Number, group: Group, profile: Profile, detail: str) -> Route:
+    """Apply the stack's base latency and corner; nothing is sent by a group of one or without payload."""
+    fit = _fit(profile, kind)
+    time = corner(cost.latency_s + fit.base_s, cost.transfer_s, fit.corner)
+    something = where(group.size > 1, payload, 0.0) > 0
+    return Route(where(something, time, 0.0), where(something, cost.transfer_s, 0.0), detail)

@@ -1,0 +1,117 @@
+"""Operators as counts: FLOP and bytes on one chip after sharding. Knows no hardware."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genzcli.numeric import ceil, maximum
+from genzcli.spec.dtype import Precision, bytes_per_element
+from genzcli.spec.model import Attention, Moe
+from genzcli.spec.noun import Noun, count, flag, noun, other, ratio, text
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+class Collective(Noun):
+    """What an operator sends when it is done: the whole, unsharded buffer and the group it goes round."""
+
+    kind: str = text("all-reduce, all-gather, reduce-scatter, all-to-all, send-recv")
+    group: str = text("tp, ep, expert-tp or pp")
+    bytes: Number = ratio("whole buffer of one member (an all-gather's shard is bytes / size)")
+
+
+class Operator(Noun):
+    """One kernel on one chip: counts only.
+
+    reduction is the length of the dot products of a GEMM, which some kernels pay for.
+    """
+
+    name: str = text("what a profile of the kernel would call it")
+    kind: str = text("gemm, attention, moe, elementwise, gather")
+    flop: Number = ratio("floating-point operations; 1 MAC = 2 FLOP", default=0.0)
+    weight_bytes: Number = ratio("weights read", default=0.0)
+    kv_bytes: Number = ratio("KV cache read and written", default=0.0)
+    activation_bytes: Number = ratio("activations read and written", default=0.0)
+    reduction: Number = ratio("length of the dot products", default=0.0)
+    sends: tuple[Collective, ...] = other("collectives that follow", default=())
+
+
+class Bytes(Noun):
+    """Bytes an element of each kind of tensor takes."""
+
+    weights: float = ratio("weights")
+    kv: float = ratio("KV cache")
+    activations: float = ratio("activations and messages")
+
+    @classmethod
+    def of(cls, precision: Precision) -> Bytes:
+        return cls(
+            weights=bytes_per_element(precision.weights),
+            kv=bytes_per_element(precision.kv),
+            activations=bytes_per_element(precision.activations),
+        )
+
+
+class Shard(Noun):
+    """How a layer is cut. Attention runs on tp chips in each of dp groups, experts on all tp x dp."""
+
+    tp: Number = count("tensor-parallel chips", default=1)
+    dp: Number = count("attention-DP groups that share the experts; 1 for a dense model", default=1)
+    ep: Number = count("groups the experts are spread over", default=1)
+    sp: bool = flag("sequence parallel", default=False)
+    size: Bytes = noun(Bytes, "bytes an element")
+
+    @property
+    def expert_tp(self) -> Number:
+        """Chips that share one expert."""
+        return self.tp * self.dp / self.ep
+
+    def heads(self, attention: Attention) -> Number:
+        """Query heads a chip computes; padded up when tp does not divide them."""
+        return ceil(attention.heads / self.tp)
+
+    def kv_heads(self, attention: Attention) -> Number:
+        """KV heads a chip stores: never split below one, so copies appear when tp > kv_heads."""
+        return maximum(1, ceil(attention.kv_heads / self.tp))
+
+    def experts(self, moe: Moe) -> Number:
+        """Routed experts whose weights (or a slice of them) a chip stores."""
+        return ceil(moe.experts / self.ep)
+
+
+def linear(name: str, tokens: Number, k: Number, n: Number, size: Bytes, *, kind: str = "gemm") -> Operator:
+    """`[tokens, k] x [k, n]`: 2 t k n FLOP, k n weights read once, t (k + n) activations moved.
+
+    Source: the usual GEMM count; GenZ section III-A.
+    """
+    return Operator(
+        name=name,
+        kind=kind,
+        flop=2 * tokens * k * n,
+        weight_bytes=k * n * size.weights,
+        activation_bytes=tokens * (k + n) * size.activations,
+        reduction=k,
+    )
+
+
+def gather(name: str, tokens: Number, width: Number, size: Bytes) -> Operator:
+    """A table look-up: `tokens` rows of `width` read and written, no FLOP. So an embedding."""
+    return Operator(
+        name=name,
+        kind="gather",
+        weight_bytes=tokens * width * size.weights,
+        activation_bytes=tokens * width * size.activations,
+    )
+
+
+def elementwise(name: str, values: Number, size: Bytes) -> Operator:
+    """Norms, residual adds, rotary, activation functions: `values` elements read or written."""
+    return Operator(name=name, kind="elementwise", activation_bytes=values * size.activations)
+
+
+def reduce_over_tp(values: Number, shard: Shard) -> tuple[Collective, ...]:
+    """Sum `values` elements over the TP group: all-reduce, or its two halves with sequence parallelism."""
+    payload = values * shard.size.activations
+    kinds = ("reduce-scatter", "all-gather") if shard.sp else ("all-reduce",)
+    return tuple(Collective(kind=kind, group="tp", bytes=payload) for kind in kinds)

@@ -1,0 +1,70 @@
+"""How many parameters a model has, and how many a token uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genzcli.engine import attention, feedforward
+from genzcli.engine.ops import Bytes, Shard
+from genzcli.spec.model import Model
+from genzcli.spec.noun import Noun, ratio
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+#: One chip, one byte an element: counts of elements come out of the byte formulas.
+WHOLE = Shard(size=Bytes(weights=1.0, kv=1.0, activations=1.0))
+
+
+class Parameters(Noun):
+    """Parameters by part. `active` are those one token uses; the embedding counts whole in both."""
+
+    embedding: Number = ratio("embedding and learned positions")
+    head: Number = ratio("LM head; 0 when tied to the embedding")
+    attention: Number = ratio("projections of all layers")
+    feedforward: Number = ratio("MLPs, experts and routers of all layers")
+    norms: Number = ratio("norms of all layers and the final one")
+    inactive: Number = ratio("routed experts a token does not visit")
+
+    @property
+    def total(self) -> Number:
+        return self.embedding + self.head + self.attention + self.feedforward + self.norms
+
+    @property
+    def active(self) -> Number:
+        return self.total - self.inactive
+
+    @property
+    def layers(self) -> Number:
+        """Everything but the embedding and the head."""
+        return self.attention + self.feedforward + self.norms
+
+
+def parameters(model: Model) -> Parameters:
+    """Counted from the architecture; biases, below 0.1 %, are left out."""
+    mixers: Number = 0
+    feeds: Number = 0
+    norms: Number = model.d_model
+    active: Number = 0
+    for name, repeat in model.stack:
+        block = model.blocks[name]
+        mixers = mixers + repeat * attention.parameters(block.attention, model.d_model, WHOLE)
+        feeds = feeds + repeat * feedforward.parameters(block.feedforward, model.d_model, WHOLE)
+        active = active + repeat * feedforward.active_parameters(block.feedforward, model.d_model)
+        norms = norms + repeat * block.norms * model.d_model
+    return Parameters(
+        embedding=(model.vocab + model.positions) * model.d_model,
+        head=0 if model.tied_embeddings else model.vocab * model.d_model,
+        attention=mixers,
+        feedforward=feeds,
+        norms=norms,
+        inactive=feeds - active,
+    )
+
+
+def kv_elements_per_token(model: Model) -> Number:
+    """Cache elements one token takes over all layers, windows not yet full."""
+    total: Number = 0
+    for name, repeat in model.stack:
+        total = total + repeat * attention.kv_bytes_per_token(model.blocks[name].attention, WHOLE)
+    return total

@@ -1,0 +1,208 @@
+"""One pass of the model over one micro-batch: operators timed, summed by layer, stage and pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from genzcli.engine import blocks, network, roofline
+from genzcli.engine.attention import Span
+from genzcli.engine.blocks import Options
+from genzcli.engine.network import Group
+from genzcli.engine.ops import Collective, Operator, Shard
+from genzcli.engine.result import OperatorTime
+from genzcli.engine.roofline import Parts, Rates
+from genzcli.engine.stages import Stage
+from genzcli.numeric import minimum, where
+from genzcli.spec.hardware import Platform
+from genzcli.spec.model import Block, Model
+from genzcli.spec.noun import Noun, flag, noun, ratio
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+class Setting(Noun):
+    """What stays the same over the passes of a scenario."""
+
+    model: Model = noun(Model, "what runs")
+    platform: Platform = noun(Platform, "on what")
+    shard: Shard = noun(Shard, "how layers are cut")
+    rates: Rates = noun(Rates, "seconds a FLOP and a byte")
+    options: Options = noun(Options, "techniques")
+    overlap: Number = ratio("share of a collective that compute may hide", default=0.0)
+    explain: bool = flag("keep the operator rows", default=False)
+
+    def group(self, name: str) -> Group:
+        """Members and stride of a group, in the order TP (or expert-TP), EP, PP."""
+        shard = self.shard
+        match name:
+            case "tp":
+                return Group(size=shard.tp)
+            case "expert-tp":
+                return Group(size=shard.expert_tp)
+            case "ep":
+                return Group(size=where(shard.dp > 1, shard.ep, 1), stride=shard.expert_tp)
+        raise ValueError(name)
+
+
+class Tokens(Noun):
+    """What one micro-batch brings into a pass."""
+
+    tokens: Number = ratio("tokens of one attention group")
+    sequences: Number = ratio("sequences of one attention group")
+    heads: Number = ratio("positions the LM head computes")
+
+
+SpanOf = Callable[["Number | None"], Span]
+
+
+def send_parts(setting: Setting, collective: Collective, beside: Number) -> tuple[Parts, str]:
+    """Exposed seconds of a collective: T - min(overlap T, the operator's own time)."""
+    route = network.collective(
+        collective.kind,
+        collective.bytes,
+        setting.group(collective.group),
+        setting.platform,
+        setting.rates.profile,
+    )
+    exposed = route.time_s - minimum(setting.overlap * route.time_s, beside)
+    return Parts(network=exposed, busy_network=route.transfer_s), route.detail
+
+
+def run_operator(setting: Setting, operator: Operator, block: str, rows: list[OperatorTime]) -> Parts:
+    """An operator and the collectives behind it."""
+    parts = roofline.time(operator, setting.rates)
+    if setting.explain:
+        rows.append(_row(operator, parts, block, setting.rates.dtype))
+    total = parts
+    for collective in operator.sends:
+        sent, detail = send_parts(setting, collective, parts.time)
+        total = total + sent
+        if setting.explain:
+            rows.append(_network_row(collective, sent, block, detail))
+    return total
+
+
+def run_layer(setting: Setting, name: str, tokens: Number, rows: list[OperatorTime]) -> Parts:
+    """All of a layer that does not depend on the context."""
+    block = setting.model.blocks[name]
+    operators = blocks.independent_operators(
+        block, setting.model.d_model, tokens, setting.shard, setting.options
+    )
+    total = Parts()
+    for operator in operators:
+        total = total + run_operator(setting, operator, name, rows)
+    return total
+
+
+def run_context(setting: Setting, name: str, span: Span, rows: list[OperatorTime]) -> Parts:
+    """The context-dependent operator of a layer."""
+    block: Block = setting.model.blocks[name]
+    operator = blocks.context_operator(block, span, setting.shard, setting.options)
+    return run_operator(setting, operator, name, rows)
+
+
+def run_ends(setting: Setting, work: Tokens, rows: list[OperatorTime]) -> tuple[Parts, Parts]:
+    """The embedding and the head."""
+    first = run_operator(setting, blocks.embed(setting.model, work.tokens, setting.shard), "embedding", rows)
+    last = run_operator(setting, blocks.head(setting.model, work.heads, setting.shard), "head", rows)
+    return first, last
+
+
+def step_parts(setting: Setting, sequences: Number) -> Parts:
+    """Host work once a pass: step + per_sequence B + per_chip where more than one chip works together."""
+    profile = setting.rates.profile
+    together = where(setting.shard.tp * setting.shard.dp > 1, profile.per_chip_s, 0.0)
+    return Parts(overhead=profile.step_s + profile.per_sequence_s * sequences + together)
+
+
+def boundary_parts(setting: Setting, tokens: Number, boundary: int) -> Parts:
+    """Sending a micro-batch's activations from one stage to the next."""
+    shard = setting.shard
+    payload = tokens * setting.model.d_model * shard.size.activations
+    route = network.hop(payload, boundary, shard.tp * shard.dp, setting.platform, setting.rates.profile)
+    return Parts(network=route.time_s, busy_network=route.transfer_s)
+
+
+class Pipeline(Noun):
+    """Parts of the pipeline: the sum over stages and hops, and the slowest stage."""
+
+    through: Parts = noun(Parts, "one micro-batch through all stages and hops")
+    slowest: Parts = noun(Parts, "the stage the others wait for")
+
+
+def pipeline(
+    setting: Setting,
+    stages: tuple[Stage, ...],
+    work: Tokens,
+    layer: dict[str, Parts],
+    ends: tuple[Parts, Parts],
+    hops: Parts,
+) -> Pipeline:
+    """Stages from layers: a stage is its layers, and the embedding or the head at the ends."""
+    through, slowest = Parts(), None
+    for stage in stages:
+        here = Parts()
+        for name, repeat in stage.layers.items():
+            here = here + layer[name] * repeat
+        if stage.first:
+            here = here + ends[0] + step_parts(setting, work.sequences)
+        if stage.last:
+            here = here + ends[1]
+        through = through + here * stage.repeat
+        slowest = here if slowest is None else here.where(here.time > slowest.time, slowest)
+    assert slowest is not None
+    return Pipeline(through=through + hops, slowest=slowest)
+
+
+def all_hops(setting: Setting, tokens: Number, pp: int) -> Parts:
+    """The pp - 1 boundaries together."""
+    total = Parts()
+    for boundary in range(pp - 1):
+        total = total + boundary_parts(setting, tokens, boundary)
+    return total
+
+
+def prefill_parts(line: Pipeline, microbatches: Number) -> Parts:
+    """Sum of stages and hops for the first micro-batch, the slowest stage for each one behind it."""
+    return line.through + line.slowest * (microbatches - 1)
+
+
+def decode_parts(line: Pipeline, microbatches: Number) -> Parts:
+    """Interval of a token: max(sum of stages and hops, micro-batches x slowest stage)."""
+    full = line.slowest * microbatches
+    return full.where(full.time > line.through.time, line.through)
+
+
+def work_parts(line: Pipeline, microbatches: Number) -> Parts:
+    """Everything the chips do for all micro-batches, wherever it stands in the schedule."""
+    return line.through * microbatches
+
+
+def _row(operator: Operator, parts: Parts, block: str, dtype: str) -> OperatorTime:
+    matmul = operator.kind in ("gemm", "moe", "attention")
+    return OperatorTime(
+        name=operator.name,
+        kind=operator.kind,
+        block=block,
+        dtype=dtype if matmul else "",
+        flop=operator.flop,
+        weight_bytes=operator.weight_bytes,
+        kv_bytes=operator.kv_bytes,
+        activation_bytes=operator.activation_bytes,
+        compute_s=parts.compute,
+        memory_s=parts.memory,
+        overhead_s=parts.overhead,
+    )
+
+
+def _network_row(collective: Collective, parts: Parts, block: str, detail: str) -> OperatorTime:
+    return OperatorTime(
+        name=collective.kind,
+        kind="collective",
+        block=block,
+        detail=detail or collective.group,
+        network_bytes=where(parts.network > 0, collective.bytes, 0.0),
+        network_s=parts.network,
+    )

@@ -1,0 +1,62 @@
+"""The errors a user may see. Ground floor: imports nothing.
+
+Every message names the place and the cure: `where` is a file and line, an option, or the path
+of a key; `cure` is one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class GenzError(Exception):
+    """Bad input: shown as one line, exit code 2, never as a traceback.
+
+    Args:
+        message: what is wrong, one sentence without a full stop.
+        where: the place, as `file.yaml:12`, `--tp`, or `chip.memory.hbm.bandwidth`.
+        cure: what to do about it.
+    """
+
+    def __init__(self, message: str, *, where: str = "", cure: str = "") -> None:
+        self.message = message
+        self.where = where
+        self.cure = cure
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        cure = f"; {self.cure}" if self.cure else ""
+        return f"{place}{self.message}{cure}"
+
+    def at(self, where: str) -> GenzError:
+        """The same error with an outer place put in front of its own."""
+        joined = f"{where}: {self.where}" if self.where else where
+        return type(self)(self.message, where=joined, cure=self.cure)
+
+
+class UnitError(GenzError):
+    """A quantity that does not parse, or has the wrong unit or range."""
+
+
+class CatalogError(GenzError):
+    """A catalog file that is unreadable, malformed, incomplete or without sources."""
+
+
+class UnknownNameError(GenzError):
+    """A name that no catalog has; carries the nearest known ones in its cure."""
+
+
+class PlanError(GenzError):
+    """A plan that cannot exist: parallelism that does not divide, a dtype the chip lacks."""
+
+
+def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The known names closest to `name`, best first."""
+    import difflib  # late: only a wrong name needs it
+
+    known = list(known)
+    folded = {item.lower(): item for item in known}
+    close = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=0.5)
+    inside = [item for key, item in folded.items() if name.lower() in key]
+    return list(dict.fromkeys([*(folded[key] for key in close), *sorted(inside, key=len)]))[:count]

@@ -1,0 +1,162 @@
+"""What would help: changes to a scenario that fails or does not fit, each with its effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from genzcli.engine.estimate import estimate
+from genzcli.engine.result import Estimate
+from genzcli.errors import PlanError
+from genzcli.explore.plan import choose
+from genzcli.slo import METRICS, Judged, judge, verdict
+from genzcli.spec.dtype import BITS, Precision, native
+from genzcli.spec.workload import Scenario, Slo
+
+_MOST_CHIPS = 4096
+
+
+class Cure(NamedTuple):
+    """One change, as the option that makes it, and what comes of it."""
+
+    change: str
+    effect: str
+    cures: bool
+
+
+def cures(scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int]) -> tuple[Cure, ...]:
+    """Changes in the order a person would try them, those that cure everything first.
+
+    More chips (the smallest number that does), a narrower format, a smaller batch, each alone. A
+    change that neither cures nor helps is left out.
+    """
+    before = estimate(scenario)
+    found = [cure for cure in _all(scenario, slos, fixed, before) if cure is not None]
+    return tuple(sorted(found, key=lambda cure: not cure.cures))
+
+
+def smallest_chips(
+    scenario: Scenario, fixed: Mapping[str, int], slos: tuple[Slo, ...] = ()
+) -> Scenario | None:
+    """The fewest chips on which the model fits (and meets `slos`), with the best plan for them.
+
+    Counts are tried in the order 1, 2, 3, 4, 6, 8, 12, 16, 24, … of powers of two and their halves
+    more; the plan's own degrees are kept out of the way except those the user fixed.
+    """
+    for chips in _counts(scenario):
+        try:
+            choice = choose(scenario, chips, fixed)
+        except PlanError:
+            continue
+        if choice.fits and (not slos or verdict(judge(estimate(choice.scenario), slos)) == "pass"):
+            return choice.scenario
+    return None
+
+
+def _counts(scenario: Scenario) -> list[int]:
+    most = _MOST_CHIPS if scenario.platform.scale_out is not None else int(scenario.platform.chips)
+    powers = [2**i for i in range(13)]
+    own = [int(scenario.platform.chips)]
+    return sorted({n for p in powers for n in (p, p * 3 // 2) if n <= most} | {n for n in own if n <= most})
+
+
+def _all(
+    scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int], before: Estimate
+) -> Iterator[Cure | None]:
+    yield _more_chips(scenario, slos, fixed, before)
+    yield from _narrower(scenario, slos, before)
+    yield from _smaller_batch(scenario, slos, before)
+
+
+def _more_chips(
+    scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int], before: Estimate
+) -> Cure | None:
+    """The smallest number of chips that cures it; failing that, that fits."""
+    # Degrees that multiply to the present chips cannot be kept when the number changes.
+    free: Mapping[str, int] = {} if {"tp", "pp", "dp"} & fixed.keys() else fixed
+    wanted = smallest_chips(scenario, free, slos)
+    if wanted is None and not before.fits:
+        wanted = smallest_chips(scenario, free)
+    if wanted is None or wanted.plan.chips <= scenario.plan.chips:
+        return None
+    plan = wanted.plan
+    degrees = " ".join(
+        f"--{axis} {getattr(plan, axis)}" for axis in ("tp", "pp", "dp", "ep") if getattr(plan, axis) > 1
+    )
+    return _cure(f"--chips {plan.chips:g} {degrees}".strip(), wanted, slos, before)
+
+
+def _narrower(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Iterator[Cure | None]:
+    """8-bit and 4-bit storage, where that is narrower than now."""
+    now = BITS[scenario.plan.precision.weights]
+    peaks = scenario.platform.chip.peaks
+    for word in (
+        "fp8" if "fp8" in peaks or "int8" not in peaks else "int8",
+        "fp4" if "fp4" in peaks else "int4",
+    ):
+        if BITS[word] < now and native(word, peaks) is not None:
+            plan = scenario.plan.replace(precision=Precision.of(word))
+            yield _cure(f"--precision {word}", scenario.replace(plan=plan), slos, before)
+
+
+def _smaller_batch(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Iterator[Cure | None]:
+    """The largest batch that fits, or the largest that meets the objectives."""
+    plan, largest = scenario.plan, int(before.memory.max_batch)
+    if not before.fits and 1 <= largest < plan.batch:
+        smaller = scenario.replace(plan=plan.replace(batch=largest))
+        yield _cure(f"--batch {largest}", smaller, slos, before)
+    if before.fits and plan.batch > 1:
+        yield _batch_for(scenario, slos, before)
+
+
+def _batch_for(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:
+    """Bisect the batch: times grow with it, so the largest that passes is found in log2 steps."""
+    plan = scenario.plan
+    low, high = int(plan.dp), int(plan.batch)
+
+    def passes(batch: int) -> bool:
+        return verdict(judge(estimate(scenario.replace(plan=plan.replace(batch=batch))), slos)) == "pass"
+
+    if low >= high or not passes(low):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if passes(middle) else (low, middle)
+    return _cure(f"--batch {low}", scenario.replace(plan=plan.replace(batch=low)), slos, before)
+
+
+def _cure(change: str, scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:
+    """The change's effect; None when it does not help."""
+    try:
+        after = estimate(scenario)
+    except PlanError:
+        return None
+    if not after.fits:
+        return None
+    judged = judge(after, slos)
+    if before.fits and not _helps(judge(before, slos), judged):
+        return None
+    ok = verdict(judged) in (None, "pass")
+    words = [] if before.fits else ["fits"]
+    words += [_shown(item) for item in judged] or _headline(after)
+    return Cure(change, ", ".join(words) + ("" if ok else ", still fails"), ok)
+
+
+def _helps(before: tuple[Judged, ...], after: tuple[Judged, ...]) -> bool:
+    """Some failed objective gets at least 5 % closer to its limit."""
+    return any(
+        not old.passed and new.margin is not None and (old.margin is None or new.margin > old.margin + 0.05)
+        for old, new in zip(before, after, strict=True)
+    )
+
+
+def _shown(item: Judged) -> str:
+    if item.actual is None:
+        return f"{item.metric} none"
+    return f"{item.metric.upper() if len(item.metric) == 4 else item.metric} {item.actual:.3g} {item.unit}"
+
+
+def _headline(after: Estimate) -> list[str]:
+    metric = METRICS["tpot"] if after.metrics.tpot_s is not None else METRICS["ttft"]
+    value = getattr(after.metrics, metric.field)
+    return [f"{'TPOT' if metric is METRICS['tpot'] else 'TTFT'} {value * 1e3:.3g} ms"]

@@ -1,0 +1,1 @@
+"""The nouns of the domain, frozen. Knows no file format, no formula and no printing."""

@@ -1,0 +1,136 @@
+"""Chips and platforms: what computes, what stores, what connects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from genzcli.spec.noun import (
+    Noun,
+    choice,
+    count,
+    flag,
+    noun,
+    nouns,
+    numbers,
+    other,
+    quantity,
+    ratio,
+    text,
+    texts,
+)
+from genzcli.spec.source import Source
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+CLASSES = ("gpu", "tpu", "neuron", "asic", "sram", "wafer", "edge", "cpu", "hypothetical")
+TOPOLOGIES = ("ring", "switch", "fully-connected")
+
+
+class Tier(Noun):
+    """One memory of a chip. Tiers are listed fastest first."""
+
+    capacity_bytes: Number = quantity("bytes", "bytes the device reports, not the label on the box")
+    bandwidth_bytes_per_s: Number = quantity("bytes/s", "peak of reads, one chip")
+    role: str = choice(
+        "storage holds weights and KV; a cache only speeds them up and holds nothing for good",
+        "storage",
+        "cache",
+        default="storage",
+    )
+
+
+class Systolic(Noun):
+    """A systolic matrix unit, where the maker publishes it."""
+
+    rows: Number = count("rows of multiply-accumulate cells")
+    columns: Number = count("columns of multiply-accumulate cells")
+    cores: Number = count("arrays a chip", default=1)
+    clock_hz: Number = quantity("Hz", "clock of the array")
+
+
+class PowerSplit(Noun):
+    """Shares of peak power: static, and compute, memory and network at full use; they add to 1.
+
+    The default is the GenZ paper's 3:4:2:1 (section VII-B).
+    """
+
+    static: Number = ratio("drawn whatever the chip does", least=0, most=1, default=0.3)
+    compute: Number = ratio("matrix units at their peak", least=0, most=1, default=0.4)
+    memory: Number = ratio("memory at its peak bandwidth", least=0, most=1, default=0.2)
+    network: Number = ratio("links at their peak bandwidth", least=0, most=1, default=0.1)
+
+
+class Chip(Noun):
+    """One accelerator: what the serving software sees as one device."""
+
+    name: str = text("catalog id")
+    kind: str = choice("class, which picks the generic calibration profile", *CLASSES)
+    vendor: str = text("maker", default="")
+    year: Number | None = count("year of launch", least=1990, default=None)
+    peaks: Mapping[str, Number] = numbers("flop/s", "dense peak of matrix products by format")
+    memory: Mapping[str, Tier] = nouns(Tier, "memories, fastest first")
+    power_w: Number | None = quantity("W", "peak power of one chip, with its memory", default=None)
+    power_split: PowerSplit = noun(PowerSplit, "where the power goes", default=PowerSplit())
+    price_usd_per_hour: Number | None = quantity("USD/h", "rent of one chip", default=None)
+    array: Systolic | None = noun(Systolic, "shape of the matrix unit", default=None)
+    home: str = text("platform that a bare chip is taken to sit in", default="")
+    status: str = choice(
+        "announced and hypothetical chips are marked wherever they appear",
+        "shipping",
+        "announced",
+        "hypothetical",
+        default="shipping",
+    )
+    note: str = text("what a reader should know", default="")
+    aliases: tuple[str, ...] = texts("other names that mean exactly this chip", default=())
+    sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+
+
+class Level(Noun):
+    """One level of the network: `size` members joined by one topology.
+
+    The bandwidth of a chip at this level is links x bandwidth, each way at once.
+    """
+
+    name: str = text("what people call it: nvlink, infiniband, ici-x")
+    size: Number = count("members a group at this level has", default=1)
+    topology: str = choice("how the members are joined", *TOPOLOGIES)
+    bandwidth_bytes_per_s: Number = quantity("bytes/s", "one link, one direction")
+    links: Number = count("links a chip has at this level", default=1)
+    latency_s: Number = quantity("s", "one hop; a switch is two hops", least=0)
+    efficiency: Number = ratio("share of the bandwidth that payload gets", above=0, most=1, default=1.0)
+    reduces: bool = flag("the switch can add up (NVLink SHARP)", default=False)
+
+    @property
+    def chip_bandwidth_bytes_per_s(self) -> Number:
+        """Payload bytes a second a chip sends at this level, one direction."""
+        return self.bandwidth_bytes_per_s * self.links * self.efficiency
+
+
+class Platform(Noun):
+    """Chips of one kind joined by levels, innermost first.
+
+    The platform has product(level sizes) chips. `scale_out` joins as many of it as asked for.
+    """
+
+    name: str = text("catalog id")
+    chip: Chip = other("what it is made of")
+    levels: tuple[Level, ...] = other("network levels, innermost first", default=())
+    scale_out: Level | None = noun(Level, "what joins several of these platforms", default=None)
+    power_w: Number | None = quantity(
+        "W", "peak power of the whole platform; chips x chip power if left out", default=None
+    )
+    price_usd_per_hour: Number | None = quantity("USD/h", "rent of the whole platform", default=None)
+    note: str = text("what a reader should know", default="")
+    aliases: tuple[str, ...] = texts("other names that mean exactly this platform", default=())
+    sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+
+    @property
+    def chips(self) -> Number:
+        """Chips in the whole platform."""
+        total: Number = 1
+        for level in self.levels:
+            total = total * level.size
+        return total

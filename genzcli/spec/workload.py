@@ -1,0 +1,82 @@
+"""What is asked of the machine: a use case, its service-level objectives, and the plan to serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from genzcli.spec.dtype import Precision
+from genzcli.spec.hardware import Platform
+from genzcli.spec.model import Model
+from genzcli.spec.noun import Noun, choice, count, flag, noun, other, quantity, ratio, text, texts
+from genzcli.spec.profile import Profile
+from genzcli.spec.source import Source
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+class Slo(Noun):
+    """One objective: a metric and its limit, in the metric's own unit (see `slo.METRICS`)."""
+
+    metric: str = text("ttft, tpot, e2e, throughput, …")
+    limit: Number = ratio("upper limit of a time or a cost, lower limit of a rate; SI")
+
+
+class UseCase(Noun):
+    """Tokens in, tokens out, and what the user will wait for."""
+
+    name: str = text("catalog id", default="custom")
+    input_tokens: Number = count("prompt tokens of a request", default=1000)
+    output_tokens: Number = count("generated tokens of a request", default=200)
+    beams: Number = count("beam width; beams share the prompt's KV", default=1)
+    batch: Number | None = count("requests in the batch, where the use case fixes it", default=None)
+    slo: tuple[Slo, ...] = other("objectives", default=())
+    note: str = text("what a reader should know", default="")
+    aliases: tuple[str, ...] = texts("other names that mean exactly this use case", default=())
+    sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+
+
+class Plan(Noun):
+    """How the model is laid over the chips and served.
+
+    chips = tp x pp x dp. Attention runs on tp chips in each of dp groups; experts run on all
+    tp x dp chips of a stage, ep groups of tp x dp / ep chips each.
+    """
+
+    precision: Precision = other("storage and compute formats")
+    batch: Number = count("requests served together, over the whole platform", default=1)
+    tp: Number = count("tensor parallel: chips that share every layer", default=1)
+    pp: int = count("pipeline parallel: stages", default=1)
+    dp: Number = count("attention-DP groups of a MoE, replicas of a dense model", default=1)
+    ep: Number = count("expert parallel: groups the experts are spread over", default=1)
+    sp: bool = flag("sequence parallel: reduce-scatter + all-gather instead of all-reduce", default=False)
+    batching: str = choice("how requests meet", "static", "continuous", default="static")
+    routing: str = choice(
+        "experts a batch of tokens touches", "balanced", "uniform", "worst", default="uniform"
+    )
+    imbalance: Number = ratio("busiest expert rank over the mean", least=1, default=1.0)
+    uneven: str = choice("heads that tp does not divide", "error", "pad", default="error")
+    flash: bool = flag("attention scores stay on chip", default=True)
+    fused: bool = flag("norms fused with residual adds, rotary with the KV write", default=True)
+    overlap: Number = ratio("share of a collective that compute may hide", least=0, most=1, default=0.0)
+    reserve: Number | None = ratio(
+        "share of memory kept free; the profile's if left out", least=0, most=0.95, default=None
+    )
+    usd_per_chip_hour: Number | None = quantity("USD/h", "price in place of the catalog's", default=None)
+
+    @property
+    def chips(self) -> Number:
+        return self.tp * self.pp * self.dp
+
+
+class Scenario(Noun):
+    """One whole question, everything resolved."""
+
+    model: Model = noun(Model, "what is served")
+    platform: Platform = noun(Platform, "on what")
+    usecase: UseCase = noun(UseCase, "for what")
+    plan: Plan = noun(Plan, "how")
+    profile: Profile = noun(Profile, "how well the software uses the chip")
+    name: str = text("label in reports", default="")
+    assumptions: tuple[str, ...] = texts("what was chosen for the user, one sentence each", default=())
