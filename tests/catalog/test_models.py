@@ -1,0 +1,283 @@
+"""The built-in models against what their authors publish: parameters, cache, names."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from genzcli.catalog.build import build
+from genzcli.catalog.document import read
+from genzcli.catalog.find import fold
+from genzcli.catalog.load import Catalog
+from genzcli.engine.parameters import kv_elements_per_token, parameters
+from genzcli.errors import UnknownNameError
+from genzcli.numeric import Number
+from genzcli.spec.model import Model
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+NAMES = sorted(path.stem for path in MODELS.glob("*.yaml"))
+
+TOLERANCE = 0.02
+
+#: Where the authors print the count to four digits, or the checkpoint gives it: tight enough that half or
+#: twice the KV heads of a 70B show (0.9 %).
+TIGHT = 0.002
+
+#: Models whose count is known only rounded, or is counted otherwise (see the file).
+ROUNDED = {
+    *("falcon-7b", "falcon-40b", "falcon-180b", "glm-4.5", "glm-4.5-air", "gpt-3-175b", "gpt-4-1.8t"),
+    *(
+        "grok-1-314b",
+        "minimax-m2.5",
+        "opt-6.7b",
+        "opt-13b",
+        "opt-66b",
+        "opt-175b",
+        "qwen3-0.6b",
+        "qwen3-1.7b",
+    ),
+}
+
+#: Models whose file states no parameter count, and why there is none to compare with.
+UNPUBLISHED = {
+    "aquila-7b": "the authors say 7B of what its vocabulary makes 7.3B, and print nothing finer",
+    "dense-5t": "hypothetical: 5T is a label",
+    "moe-10t": "hypothetical: 10T is a label",
+    "mimo-7b": "the 7.83B of the checkpoint count a multi-token-prediction layer, checked below",
+}
+
+#: Mixtures of experts whose file states no active count.
+NO_ACTIVE_COUNT = {
+    "gpt-4-1.8t": "hypothetical",
+    "moe-10t": "hypothetical",
+    "grok-1-314b": "25 % of the weights, say the authors, as if attention were sparse too",
+}
+
+#: What some authors leave out of the active count. The others count everything.
+WITHOUT_EMBEDDING = {"gpt-oss-20b", "gpt-oss-120b"}
+WITHOUT_EMBEDDING_AND_HEAD = {"glm-4.5", "glm-4.5-air", "minimax-m2.5"}
+
+#: Aliases that give another size than the id, and why.
+OTHER_SIZE = {
+    "llama-30b": "the 33B of the paper is filed as 30b",
+    "huggyllama/llama-30b": "the 33B of the paper is filed as 30b",
+    "bloom-7b": "short for 7b1",
+}
+
+#: Names that could mean several models.
+VAGUE = """
+llama llama-1 llama-2 llama-3 llama3 llama-3.1 llama-8b llama-70b llama-405b meta-llama codellama mistral
+mixtral mixtral-8x qwen qwen2 qwen2.5 qwen3 qwen-7b qwen-72b gemma gemma-2 gemma-3 gemma-27b gpt gpt-3 gpt-4
+gpt-oss opt bloom falcon phi phi-3 phi-3-mini yi glm command-r olmo-2 deepseek-r1 deepseek-v3 moe dense
+"""
+
+
+@cache
+def load(name: str) -> Model:
+    return build(read(MODELS / f"{name}.yaml"), Model)
+
+
+def names_of(model: Model) -> list[str]:
+    return [model.name, *model.aliases]
+
+
+def windows(name: str) -> list[Number | None]:
+    """The window of each layer, in order."""
+    model = load(name)
+    found: list[Number | None] = []
+    for block, repeat in model.stack:
+        found += [model.blocks[block].attention.window] * repeat
+    return found
+
+
+@pytest.fixture
+def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    """The built-in catalog alone, wherever the tests run."""
+    monkeypatch.delenv("GENZ_PATH", raising=False)
+    monkeypatch.chdir(MODELS.parent)
+    return Catalog()
+
+
+# --- parameters ---
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in UNPUBLISHED])
+def test_parameters_agree_with_the_published_count(name: str) -> None:
+    model = load(name)
+    assert model.published is not None, "state `published`, or list the model in UNPUBLISHED with the reason"
+    tolerance = TOLERANCE if name in ROUNDED else TIGHT
+    assert parameters(model).total == pytest.approx(model.published.parameters, rel=tolerance)
+
+
+def test_only_the_listed_models_have_no_published_count() -> None:
+    assert {name for name in NAMES if load(name).published is None} == set(UNPUBLISHED)
+    assert len(NAMES) >= 102  # none was lost
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if load(n).has_experts and n not in NO_ACTIVE_COUNT])
+def test_active_parameters_agree_with_the_published_count(name: str) -> None:
+    model, count = load(name), parameters(load(name))
+    assert model.published is not None
+    assert model.published.active_parameters is not None, "state it, or list the model in NO_ACTIVE_COUNT"
+    left_out = count.embedding if name in WITHOUT_EMBEDDING | WITHOUT_EMBEDDING_AND_HEAD else 0
+    left_out += count.head if name in WITHOUT_EMBEDDING_AND_HEAD else 0
+    assert count.active - left_out == pytest.approx(model.published.active_parameters, rel=TOLERANCE)
+
+
+def test_only_the_listed_mixtures_have_no_active_count() -> None:
+    def stated(model: Model) -> bool:
+        return model.published is not None and model.published.active_parameters is not None
+
+    mixtures = {name for name in NAMES if load(name).has_experts}
+    assert {name for name in mixtures if not stated(load(name))} == set(NO_ACTIVE_COUNT)
+    assert not [name for name in NAMES if name not in mixtures and stated(load(name))]
+
+
+def test_dense_models_use_all_their_parameters() -> None:
+    for name in NAMES:
+        count = parameters(load(name))
+        assert (count.active < count.total) is load(name).has_experts, name
+
+
+def test_mimo_is_the_checkpoint_less_its_prediction_layer() -> None:
+    model, count = load("mimo-7b"), parameters(load("mimo-7b"))
+    prediction_layer = count.layers / model.layers + 2 * model.d_model**2
+    assert count.total + prediction_layer == pytest.approx(7.83e9, rel=1e-3)
+
+
+def test_hypothetical_models_have_the_size_their_gated_mlps_give() -> None:
+    assert parameters(load("dense-5t")).total == pytest.approx(4.4e12, rel=0.01)
+    assert parameters(load("moe-10t")).total == pytest.approx(9.4e12, rel=0.01)
+
+
+def test_hypothetical_models_are_served_in_fp8_as_in_the_paper() -> None:
+    for name in ("gpt-4-1.8t", "dense-5t", "moe-10t"):
+        assert (load(name).precision.weights, load(name).precision.kv) == ("fp8", "fp8")
+
+
+def test_an_untied_head_is_counted_and_a_tied_one_is_not() -> None:
+    llama, gemma = parameters(load("llama-3-8b")), parameters(load("gemma-2-2b"))
+    assert llama.embedding == llama.head == 128256 * 4096
+    assert (gemma.embedding, gemma.head) == (256000 * 2304, 0)
+
+
+def test_shared_experts_and_dense_first_layers_are_counted() -> None:
+    glm = load("glm-4.5")
+    assert [repeat for _, repeat in glm.stack] == [3, 89]
+    per_layer = 3 * 5120 * 1536
+    routed_and_shared = 89 * (161 * per_layer + 160 * 5120) + 3 * 3 * 5120 * 12288
+    assert parameters(glm).feedforward == routed_and_shared
+
+
+# --- cache ---
+
+
+@pytest.mark.parametrize(
+    ("name", "expected_bytes"),
+    [
+        ("llama-2-7b", 524288),  # 32 layers · 2 · 32 heads · 128 · 2 B
+        ("llama-2-70b", 327680),  # 80 · 2 · 8 · 128 · 2
+        ("llama-3-70b", 327680),
+        ("mixtral-8x7b", 131072),  # 32 · 2 · 8 · 128 · 2
+        ("gemma-2-27b", 376832),  # 46 · 2 · 16 · 128 · 2
+        ("falcon-7b", 8192),  # 32 · 2 · 1 · 64 · 2: one KV head, not 71
+        ("falcon-40b", 122880),  # 60 · 2 · 8 · 64 · 2
+        ("gpt-oss-120b", 73728),  # 36 · 2 · 8 · 64 · 2
+        ("decilm-7b", 34304),  # 67 KV heads over all layers · 2 · 128 · 2
+        ("gpt-3-175b", 4718592),  # 96 · 2 · 96 · 128 · 2
+    ],
+)
+def test_kv_bytes_of_a_token_at_16_bit(name: str, expected_bytes: int) -> None:
+    assert 2 * kv_elements_per_token(load(name)) == expected_bytes
+
+
+@pytest.mark.parametrize("name", ["gemma-2-2b", "gemma-2-9b", "gemma-2-27b", "gpt-oss-20b", "gpt-oss-120b"])
+def test_every_other_layer_slides_beginning_with_the_first(name: str) -> None:
+    found = windows(name)
+    width = 4096 if name.startswith("gemma") else 128
+    assert found[0::2] == [width] * (len(found) // 2)
+    assert found[1::2] == [None] * (len(found) // 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "width"),
+    [("gemma-3-1b", 26, 512), ("gemma-3-4b", 34, 1024), ("gemma-3-12b", 48, 1024), ("gemma-3-27b", 62, 1024)],
+)
+def test_every_sixth_layer_of_gemma_3_sees_everything(name: str, layers: int, width: int) -> None:
+    assert windows(name) == [None if layer % 6 == 5 else width for layer in range(layers)]
+
+
+def test_of_mistral_7b_only_the_first_version_slides() -> None:
+    assert set(windows("mistral-7b-v0.1")) == {4096}
+    assert set(windows("mistral-7b-v0.2")) == set(windows("mistral-7b")) == {None}
+
+
+def test_a_full_window_is_shorter_than_the_context() -> None:
+    for name in NAMES:
+        longest = load(name).max_context
+        assert longest is None or all(width is None or width < longest for width in windows(name)), name
+
+
+# --- names ---
+
+
+def test_ids_are_file_names() -> None:
+    assert [load(name).name for name in NAMES] == NAMES
+    assert all(re.fullmatch(r"[a-z0-9.-]+", name) for name in NAMES)
+
+
+def test_a_name_means_one_model() -> None:
+    words = [fold(word) for name in NAMES for word in names_of(load(name))]
+    assert sorted({word for word in words if words.count(word) > 1}) == []
+
+
+@pytest.mark.parametrize("vague", VAGUE.split())
+def test_a_name_that_could_mean_several_models_means_none(vague: str, catalog: Catalog) -> None:
+    with pytest.raises(UnknownNameError):
+        catalog.model(vague)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("meta-llama/Meta-Llama-3-8B-Instruct", "llama-3-8b"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"),
+        ("meta-llama/Llama-3.3-70B-Instruct", "llama-3.3-70b"),
+        ("llama-3-405b", "llama-3.1-405b"),
+        ("meta-llama/Llama-2-70b-chat-hf", "llama-2-70b"),
+        ("llama-1-7b", "llama-7b"),
+        ("mistralai/Mistral-7B-Instruct-v0.1", "mistral-7b-v0.1"),
+        ("mistralai/Mistral-7B-Instruct-v0.2", "mistral-7b-v0.2"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b"),
+        ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b-instruct"),
+        ("Qwen/Qwen2-7B-Instruct", "qwen2-7b"),
+        ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b"),
+        ("Qwen/QwQ-32B", "qwen2.5-32b"),
+        ("Qwen/Qwen3-32B", "qwen3-32b"),
+        ("google/gemma-2b-it", "gemma-2b"),
+        ("google/gemma-2-2b-it", "gemma-2-2b"),
+        ("MiniMaxAI/MiniMax-M2", "minimax-m2.5"),
+    ],
+)
+def test_a_name_means_its_own_generation(word: str, name: str, catalog: Catalog) -> None:
+    assert catalog.model(word).name == name
+
+
+def test_an_alias_states_no_other_size_than_its_model() -> None:
+    size = re.compile(r"(?:\d+x)?\d+(?:\.\d+)?[bt](?![a-z0-9])")
+    wrong = {
+        alias
+        for name in NAMES
+        for alias in load(name).aliases
+        if not set(size.findall(alias.casefold())) <= set(size.findall(name))
+    }
+    assert wrong == set(OTHER_SIZE)
+
+
+def test_models_with_equal_names_but_the_version_differ_in_context() -> None:
+    old, new = load("llama-3-70b"), load("llama-3.1-70b")
+    assert (old.max_context, new.max_context) == (8192, 131072)
+    assert parameters(old) == parameters(new)
