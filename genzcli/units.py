@@ -81,8 +81,8 @@ def parse_any(text: str, where: str = "") -> tuple[float, str]:
 def edit(current: float | None, text: str, unit: str, where: str = "") -> float:
     """What `text` makes of `current`: `*2`, `/2`, `+20%`, `-10%`, or a new value with its unit."""
     word = text.strip()
-    factor = _factor(word, where)
-    if factor is None:
+    by = factor(word, where)
+    if by is None:
         if word.startswith("+"):
             raise UnitError(
                 f"{_short(word)!r} is neither a value nor a change", where=where, cure="write +20%, *1.2"
@@ -91,7 +91,25 @@ def edit(current: float | None, text: str, unit: str, where: str = "") -> float:
     if current is None:
         cure = f"give a value, as {_EXAMPLES[unit]}"
         raise UnitError(f"there is no value that {word!r} could change", where=where, cure=cure)
-    return _sane(current * factor, text, unit, where)
+    return _sane(current * by, text, unit, where)
+
+
+def factor(text: str, where: str = "") -> float | None:
+    """The factor of a relative edit, None where `text` is not one."""
+    word = text.strip()
+    if word[:1] in ("*", "/"):
+        by = _number(word[1:].strip(), word, where)
+        if by <= 0 or math.isinf(by):
+            raise UnitError(f"{_short(word)!r} needs a factor above 0", where=where, cure="write *2 or /2")
+        return by if word[0] == "*" else 1 / by
+    if word[:1] in ("+", "-") and word.endswith("%"):
+        share = _number(word[:-1].strip(), word, where) / 100
+        if math.isinf(share) or share < -1:
+            raise UnitError(
+                f"{_short(word)!r} takes away more than all", where=where, cure="write +20% or -10%"
+            )
+        return 1 + share
+    return None
 
 
 def show(value: float | None, unit: str, digits: int = 3) -> str:
@@ -201,23 +219,6 @@ def _sane(value: float, text: str, unit: str, where: str) -> float:
             f"{_short(text)!r} is absurdly large", where=where, cure="check the exponent and the prefix"
         )
     return value
-
-
-def _factor(word: str, where: str) -> float | None:
-    """The factor of a relative edit, None where `word` is not one."""
-    if word[:1] in ("*", "/"):
-        by = _number(word[1:].strip(), word, where)
-        if by <= 0 or math.isinf(by):
-            raise UnitError(f"{_short(word)!r} needs a factor above 0", where=where, cure="write *2 or /2")
-        return by if word[0] == "*" else 1 / by
-    if word[:1] in ("+", "-") and word.endswith("%"):
-        share = _number(word[:-1].strip(), word, where) / 100
-        if math.isinf(share) or share < -1:
-            raise UnitError(
-                f"{_short(word)!r} takes away more than all", where=where, cure="write +20% or -10%"
-            )
-        return 1 + share
-    return None
 
 
 def _scaled(value: float, scale: float) -> float:

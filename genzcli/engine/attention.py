@@ -138,12 +138,12 @@ def mixer_sends(tokens: Number, d_model: Number, shard: Shard) -> tuple[Collecti
     return reduce_over_tp(tokens * d_model, shard)
 
 
-def parameters(attention: Attention, d_model: Number, shard: Shard) -> Number:
-    """Weights of the projections on one chip: D (H d_qk + Hkv (d_qk + d_v)) + H d_v D, biases left out."""
+def weight_bytes(attention: Attention, d_model: Number, shard: Shard) -> Number:
+    """Projections stored on one chip: D (H d_qk + Hkv (d_qk + d_v)) + H d_v D elements, biases left out."""
     heads, kv_heads = shard.heads(attention), shard.kv_heads(attention)
     into = heads * attention.head_dim + kv_heads * head_width(attention)
     gates = heads * attention.d_value if attention.output_gate else 0
-    return d_model * (into + gates + heads * attention.d_value)
+    return d_model * (into + gates + heads * attention.d_value) * shard.size.weights
 
 
 def peak_width(attention: Attention, shard: Shard) -> Number:

@@ -80,12 +80,12 @@ def head(model: Model, positions: Number, shard: Shard) -> Operator:
     )
 
 
-def parameters(block: Block, d_model: Number, shard: Shard) -> Number:
-    """Weights of one layer on one chip, norms included, biases left out."""
+def weight_bytes(block: Block, d_model: Number, shard: Shard) -> Number:
+    """Weights of one layer stored on one chip, norms included, biases left out."""
     return (
-        attention.parameters(block.attention, d_model, shard)
-        + feedforward.parameters(block.feedforward, d_model, shard)
-        + block.norms * d_model
+        attention.weight_bytes(block.attention, d_model, shard)
+        + feedforward.weight_bytes(block.feedforward, d_model, shard)
+        + block.norms * d_model * shard.size.weights
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import energy, legal, memory, passes
+from genzcli.engine import energy, legal, memory, network, passes
 from genzcli.engine.attention import Span, decode_span, prefill_span
 from genzcli.engine.blocks import Options
 from genzcli.engine.feedforward import Routing
@@ -97,7 +97,7 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
     )
     setting = Setting(
         model=model,
-        platform=scenario.platform,
+        platform=network.extended(scenario.platform, plan.chips),
         shard=shard,
         rates=rates,
         options=options,

@@ -96,7 +96,7 @@ def grouped(name: str, load: Load, k: Number, n: Number, shard: Shard) -> Operat
         name=name,
         kind="moe",
         flop=2 * load.pairs * k * n,
-        weight_bytes=load.experts * k * n * size.weights,
+        weight_bytes=load.experts * k * n * size.experts,
         activation_bytes=load.pairs * (k + n) * size.activations,
         reduction=k,
     )
@@ -171,15 +171,16 @@ def _shared_sends(d_model: Number, tokens: Number, shard: Shard) -> tuple[Collec
     return reduce_over_tp(where(shard.dp > 1, tokens * d_model, 0), shard)
 
 
-def parameters(part: FeedForward, d_model: Number, shard: Shard) -> Number:
+def weight_bytes(part: FeedForward, d_model: Number, shard: Shard) -> Number:
     """Weights stored on one chip: 2 or 3 D F, or the chip's share of the experts, router and shared ones."""
     per_width = (matrices(part) + 1) * d_model
     match part:
         case Mlp():
-            return per_width * part.d_ff / shard.tp
+            return per_width * part.d_ff / shard.tp * shard.size.weights
         case Moe():
             routed = shard.experts(part) * per_width * part.d_expert / shard.expert_tp
-            return d_model * part.experts + routed + per_width * part.d_shared / shard.tp
+            beside = d_model * part.experts + per_width * part.d_shared / shard.tp
+            return routed * shard.size.experts + beside * shard.size.weights
 
 
 def active_parameters(part: FeedForward, d_model: Number) -> Number:

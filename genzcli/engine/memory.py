@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine import blocks
 from genzcli.engine.attention import cached_tokens, kv_bytes_per_token
-from genzcli.engine.ops import Shard
+from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.result import Memory
-from genzcli.engine.stages import Stage
+from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import ceil, clip, floor, maximum, minimum, where
+from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip
 from genzcli.spec.model import Attention, Model
 from genzcli.spec.noun import Noun, count, noun, ratio
@@ -62,9 +63,15 @@ def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
     if stage.last:
         shared = model.tied_embeddings and stage.first
         total = total + model.d_model + (0 if shared else table)
+    total = total * shard.size.weights
     for name, repeat in stage.layers.items():
-        total = total + repeat * blocks.parameters(model.blocks[name], model.d_model, shard)
-    return total * shard.size.weights
+        total = total + repeat * blocks.weight_bytes(model.blocks[name], model.d_model, shard)
+    return total
+
+
+def weights_of(model: Model, precision: Precision) -> Number:
+    """Weights of the whole model, every expert, stored once."""
+    return weights_bytes(model, stages(model, 1)[0], Shard(size=Bytes.of(precision)))
 
 
 def kv_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:

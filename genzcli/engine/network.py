@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from genzcli.numeric import Number
 
 _NEUTRAL = CollectiveFit()
-#: The outermost level has room for whatever is asked; platforms are checked for room elsewhere.
-_UNBOUNDED = 1e9
 
 
 class Group(Noun):
@@ -34,12 +32,13 @@ class Route(NamedTuple):
     detail: str  # algorithm per level, when there is one scenario
 
 
-def levels_of(platform: Platform) -> tuple[Level, ...]:
-    """The platform's levels, with what joins several of it as the outermost."""
-    inner = platform.levels
-    if platform.scale_out is None:
-        return inner
-    return (*inner, platform.scale_out.replace(size=_UNBOUNDED))
+def extended(platform: Platform, chips: Number) -> Platform:
+    """The platform as `chips` chips need it: what joins several of it becomes its outermost level."""
+    outer = platform.scale_out
+    if outer is None:
+        return platform
+    several = outer.replace(size=maximum(1, ceil(chips / platform.chips)))
+    return platform.replace(levels=(*platform.levels, several), scale_out=None)
 
 
 def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number], ...]:
@@ -89,7 +88,7 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     group spans, all-gather back; each level's buffer is the one inside divided by its members. Per
     level the fastest physical algorithm is taken. A group of one, and an empty message, cost nothing.
     """
-    levels = levels_of(platform)
+    levels = platform.levels
     total, names = NOTHING, []
     buffer = payload
     shares = spans(group, levels)
@@ -113,7 +112,7 @@ def hop(payload: Number, boundary: int, stride: Number, platform: Platform, prof
     total, detail = NOTHING, ""
     found: Number = 0
     reach: Number = 1
-    for level in levels_of(platform):
+    for level in platform.levels:
         reach = reach * level.size
         inside = floor(boundary * stride / reach) == floor((boundary + 1) * stride / reach)
         cost = send(wire_of(level, 2, 1, _fit(profile, level.name)), payload)

@@ -41,6 +41,7 @@ class Bytes(Noun):
     """Bytes an element of each kind of tensor takes."""
 
     weights: float = ratio("weights")
+    experts: float = ratio("weights of the routed experts")
     kv: float = ratio("KV cache")
     activations: float = ratio("activations and messages")
 
@@ -48,6 +49,7 @@ class Bytes(Noun):
     def of(cls, precision: Precision) -> Bytes:
         return cls(
             weights=bytes_per_element(precision.weights),
+            experts=bytes_per_element(precision.experts or precision.weights),
             kv=bytes_per_element(precision.kv),
             activations=bytes_per_element(precision.activations),
         )

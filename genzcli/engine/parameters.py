@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from genzcli.numeric import Number
 
 #: One chip, one byte an element: counts of elements come out of the byte formulas.
-WHOLE = Shard(size=Bytes(weights=1.0, kv=1.0, activations=1.0))
+WHOLE = Shard(size=Bytes(weights=1.0, experts=1.0, kv=1.0, activations=1.0))
 
 
 class Parameters(Noun):
@@ -48,8 +48,8 @@ def parameters(model: Model) -> Parameters:
     active: Number = 0
     for name, repeat in model.stack:
         block = model.blocks[name]
-        mixers = mixers + repeat * attention.parameters(block.attention, model.d_model, WHOLE)
-        feeds = feeds + repeat * feedforward.parameters(block.feedforward, model.d_model, WHOLE)
+        mixers = mixers + repeat * attention.weight_bytes(block.attention, model.d_model, WHOLE)
+        feeds = feeds + repeat * feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
         active = active + repeat * feedforward.active_parameters(block.feedforward, model.d_model)
         norms = norms + repeat * block.norms * model.d_model
     return Parameters(

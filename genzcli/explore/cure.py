@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from genzcli.engine.estimate import estimate
+from genzcli.engine.memory import capacity_bytes, weights_of
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
 from genzcli.explore.plan import choose
@@ -14,6 +15,8 @@ from genzcli.spec.dtype import BITS, Precision, native
 from genzcli.spec.workload import Scenario, Slo
 
 _MOST_CHIPS = 4096
+#: An objective is sought on up to this many times the chips; a model that does not fit, on as many as needed.
+_REACH = 8
 
 
 class Cure(NamedTuple):
@@ -36,14 +39,14 @@ def cures(scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int]) -
 
 
 def smallest_chips(
-    scenario: Scenario, fixed: Mapping[str, int], slos: tuple[Slo, ...] = ()
+    scenario: Scenario, fixed: Mapping[str, int], slos: tuple[Slo, ...] = (), most: int = _MOST_CHIPS
 ) -> Scenario | None:
-    """The fewest chips on which the model fits (and meets `slos`), with the best plan for them.
+    """The fewest chips, at most `most`, on which the model fits (and meets `slos`), with their best plan.
 
-    Counts are tried in the order 1, 2, 3, 4, 6, 8, 12, 16, 24, … of powers of two and their halves
-    more; the plan's own degrees are kept out of the way except those the user fixed.
+    Counts are powers of two and one and a half times those, and whole platforms, from the number
+    that could hold the weights at all.
     """
-    for chips in _counts(scenario):
+    for chips in _counts(scenario, most):
         try:
             choice = choose(scenario, chips, fixed)
         except PlanError:
@@ -53,11 +56,18 @@ def smallest_chips(
     return None
 
 
-def _counts(scenario: Scenario) -> list[int]:
-    most = _MOST_CHIPS if scenario.platform.scale_out is not None else int(scenario.platform.chips)
+def _counts(scenario: Scenario, most: int) -> list[int]:
+    """Numbers of chips worth trying, rising."""
+    platform, plan = scenario.platform, scenario.plan
+    whole = int(platform.chips)
+    if platform.scale_out is None:
+        most = min(most, whole)
+    reserve = scenario.profile.reserve if plan.reserve is None else plan.reserve
+    room = capacity_bytes(platform.chip) * (1 - reserve)
+    least = weights_of(scenario.model, plan.precision) / room
     powers = [2**i for i in range(13)]
-    own = [int(scenario.platform.chips)]
-    return sorted({n for p in powers for n in (p, p * 3 // 2) if n <= most} | {n for n in own if n <= most})
+    tried = {n for p in powers for n in (p, p * 3 // 2, p * whole)}
+    return sorted(n for n in tried if max(1, least) <= n <= most)
 
 
 def _all(
@@ -74,7 +84,8 @@ def _more_chips(
     """The smallest number of chips that cures it; failing that, that fits."""
     # Degrees that multiply to the present chips cannot be kept when the number changes.
     free: Mapping[str, int] = {} if {"tp", "pp", "dp"} & fixed.keys() else fixed
-    wanted = smallest_chips(scenario, free, slos)
+    near = _REACH * int(scenario.plan.chips)
+    wanted = smallest_chips(scenario, free, slos, most=near)
     if wanted is None and not before.fits:
         wanted = smallest_chips(scenario, free)
     if wanted is None or wanted.plan.chips <= scenario.plan.chips:

@@ -1,0 +1,158 @@
+"""One value against its schema, and one noun against itself. Shared by files and by `--set`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from genzcli import units
+from genzcli.catalog.document import Node, join
+from genzcli.errors import CatalogError, GenzError, UnitError, nearest
+from genzcli.spec.dtype import dtype
+from genzcli.spec.hardware import Chip, Platform
+from genzcli.spec.model import Attention, Model, Moe
+from genzcli.spec.noun import Field, Noun
+from genzcli.spec.profile import Profile
+
+# The corners that square roots can make (see genzcli.numeric.corner).
+CORNERS = (0.5, 1.0, 2.0, 4.0, math.inf)
+
+_LIST_AT_MOST = 24  # known keys an error prints in full
+
+
+def unknown_key(node: Node, key: str, path: str, known: list[str]) -> NoReturn:
+    """Refuse a key of a mapping, with the nearest known ones, and all of them where they are few."""
+    near = nearest(key, known)
+    parts = [f"did you mean {', '.join(near)}?"] if near else []
+    if len(known) <= _LIST_AT_MOST:
+        parts.append(f"known keys: {', '.join(known)}")
+    where = node.key_where(key, join(path, key))
+    raise CatalogError(f"unknown key {key!r}", where=where, cure=" ".join(parts))
+
+
+def number(
+    text: str, item: Field, where: str, current: float | None = None, *, change: bool = False
+) -> float | int:
+    """The SI value of `text` for a numeric field, within its bounds; `change` allows `*2`, `+20%`."""
+    value = units.edit(current, text, item.unit, where) if change else units.parse(text, item.unit, where)
+    return bounded(value, text, item, where)
+
+
+def bounded(value: float, text: str, item: Field, where: str) -> float | int:
+    """`value` if the field may hold it."""
+    if item.name == "corner":
+        if value not in CORNERS:
+            raise UnitError(f"{text.strip()} is no corner", where=where, cure="take 0.5, 1, 2, 4 or inf")
+        return value
+    if math.isinf(value):
+        raise UnitError("infinity is not a value here", where=where, cure="give a finite number")
+    if item.kind == "count" and value != int(value):
+        raise UnitError(
+            f"{units.show(value, '', 6)} is not a whole number", where=where, cure=f"it counts: {item.doc}"
+        )
+    broken, bound = "", 0.0
+    if item.above is not None and not value > item.above:
+        broken, bound = "must be above", item.above
+    elif item.least is not None and value < item.least:
+        broken, bound = "must be at least", item.least
+    elif item.most is not None and value > item.most:
+        broken, bound = "must be at most", item.most
+    if broken:
+        message = f"{text.strip()} {broken} {units.show(bound, item.unit, 6)}"
+        raise UnitError(message, where=where, cure=f"it is {item.doc}")
+    return int(value) if item.kind == "count" else value
+
+
+def word(text: str, item: Field, where: str) -> Any:
+    """The value of a flag, a choice or a text."""
+    if item.kind == "flag":
+        flags = {"true": True, "false": False}
+        if text.lower() not in flags:
+            raise CatalogError(f"{text!r} is neither true nor false", where=where, cure="write true or false")
+        return flags[text.lower()]
+    if item.kind == "choice" and text not in item.choices:
+        near = nearest(text, item.choices, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        cure = f"{meant}choose from {', '.join(item.choices)}"
+        raise CatalogError(f"{text!r} is not one of the choices", where=where, cure=cure)
+    return text
+
+
+def format_name(text: str, where: str) -> str:
+    """The one name of a number format."""
+    try:
+        return dtype(text)
+    except GenzError as error:
+        raise CatalogError(error.message, where=where, cure=error.cure) from None
+
+
+def number_key(item: Field, key: str, where: str) -> str:
+    """The name of an entry of a `numbers` field; those of peaks are number formats."""
+    return format_name(key, where) if item.name == "peaks" else key
+
+
+def consistent(noun: Noun, where: str) -> None:
+    """Raise when a noun's fields, each fine alone, cannot be true together."""
+    for cls, rule in _RULES:
+        if isinstance(noun, cls) and (found := rule(noun)):
+            message, cure = found
+            raise CatalogError(message, where=where, cure=cure)
+
+
+def _attention(noun: Attention) -> tuple[str, str] | None:
+    if noun.heads % noun.kv_heads:
+        return (
+            f"heads {noun.heads} is not a multiple of kv_heads {noun.kv_heads}",
+            "each KV head serves equally many",
+        )
+    return None
+
+
+def _moe(noun: Moe) -> tuple[str, str] | None:
+    if noun.experts_per_token > noun.experts:
+        return (
+            f"experts_per_token {noun.experts_per_token} exceeds experts {noun.experts}",
+            "swap or correct them",
+        )
+    return None
+
+
+def _chip(noun: Chip) -> tuple[str, str] | None:
+    if not any(tier.role == "storage" for tier in noun.memory.values()):
+        return "the chip has caches but no memory to hold a model", "give one tier `role: storage`"
+    split = noun.power_split
+    total = float(split.static + split.compute + split.memory + split.network)
+    if abs(total - 1) > 1e-6:
+        return f"the shares of power_split add to {total:.4g}, not 1", "correct the shares"
+    return None
+
+
+def _platform(noun: Platform) -> tuple[str, str] | None:
+    names = [level.name for level in noun.levels]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return (f"two levels are named {twice!r}", "name each level differently") if twice else None
+
+
+def _model(noun: Model) -> tuple[str, str] | None:
+    for name, _ in noun.stack:
+        if name not in noun.blocks:
+            return f"layers use an unknown block {name!r}", f"known blocks: {', '.join(noun.blocks)}"
+    idle = next((name for name in noun.blocks if name not in dict(noun.stack)), None)
+    return (f"no layer uses the block {idle!r}", "use it in `layers`, or remove it") if idle else None
+
+
+def _profile(noun: Profile) -> tuple[str, str] | None:
+    if "default" not in noun.operators:
+        return "operators has no 'default'", "add one for the kinds not listed"
+    return None
+
+
+_RULES: tuple[tuple[type[Noun], Callable[[Any], tuple[str, str] | None]], ...] = (
+    (Attention, _attention),
+    (Moe, _moe),
+    (Chip, _chip),
+    (Platform, _platform),
+    (Model, _model),
+    (Profile, _profile),
+)

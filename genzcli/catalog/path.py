@@ -1,0 +1,306 @@
+"""One field by its path, for `--set`: read it, change it, mark it as the user's.
+
+Works on the same schema as the files: a path has the keys of the YAML, entries of mappings and
+levels go by their name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from genzcli.catalog import check, special
+from genzcli.catalog.document import join
+from genzcli.errors import CatalogError, nearest
+from genzcli.spec.dtype import Precision
+from genzcli.spec.hardware import Level
+from genzcli.spec.model import Model
+from genzcli.spec.noun import Field, Noun
+from genzcli.spec.source import Source
+from genzcli.spec.workload import Plan, Slo, UseCase
+
+ROOTS = ("chip", "platform", "model", "usecase", "plan", "profile")
+#: Where a path without a root is looked up first, in this order.
+_FIRST = ("chip", "platform")
+_LIST_AT_MOST = 24
+# Fields that --set does not reach: they are bookkeeping, or were used up when the noun was chosen.
+_FIXED = ("sources", "aliases", "explicit_compute", "home", "stack")
+_USER = Source(kind="assumed", reference="set by the user")
+
+
+class _Lost(Exception):
+    """The path leads nowhere: how far it got, and what is there."""
+
+    def __init__(self, done: str, key: str, known: list[str], why: str = "") -> None:
+        self.done, self.key, self.known, self.why = done, key, known, why
+        self.depth = done.count(".") + 1 if done else 0
+
+
+def set_path(parts: Mapping[str, Noun], path: str, text: str) -> dict[str, Noun]:
+    """`parts` (root name to noun) with the field at `path` set to what `text` says.
+
+    The chip is a view into the platform: `chip.…` changes `parts["platform"].chip`.
+    """
+    keys = path.strip().split(".")
+    if not path.strip() or not all(keys):
+        raise CatalogError(
+            "this is not a path", where=f"--set {path!r}", cure="write it like memory.hbm.bandwidth=*2"
+        )
+    root = keys[0] if keys[0] in ROOTS else ""
+    candidates = [root] if root else _candidates(parts)
+    keys = keys[1:] if root else keys
+    if root == "platform" and keys[:1] == ["chip"]:
+        root, keys, candidates = "chip", keys[1:], ["chip"]
+    if not keys:
+        raise CatalogError(
+            f"{root} is not one value", where=f"--set {path}", cure=_known(_keys(_noun(parts, root)))
+        )
+    return _set_first(parts, candidates, keys, path, text)
+
+
+def _candidates(parts: Mapping[str, Noun]) -> list[str]:
+    return [root for root in ROOTS if root in parts or (root == "chip" and "platform" in parts)]
+
+
+def _set_first(
+    parts: Mapping[str, Noun], roots: list[str], keys: list[str], path: str, text: str
+) -> dict[str, Noun]:
+    """Set it in the first root that has it; chip and platform go before the others."""
+    where = f"--set {path}={text}"
+    owners, lost = [], []
+    for root in roots:
+        try:
+            _resolve(_noun(parts, root), keys, root if len(roots) == 1 else "")
+        except _Lost as error:
+            lost.append((root, error))
+        else:
+            owners.append(root)
+    if not owners:
+        raise _nowhere(lost, where)
+    if len(owners) > 1 and owners[0] not in _FIRST:
+        cure = "write " + " or ".join(f"{root}.{'.'.join(keys)}" for root in owners)
+        raise CatalogError("several things have this field", where=where, cure=cure)
+    return _replaced(parts, owners[0], keys, text, where)
+
+
+def _replaced(
+    parts: Mapping[str, Noun], root: str, keys: list[str], text: str, where: str
+) -> dict[str, Noun]:
+    old = _noun(parts, root)
+    new, canonical = _set(old, keys, "", text, where)
+    if "sources" in new.fields:
+        new = new.replace(sources={**cast(Any, old).sources, canonical: _USER})
+    if root == "chip":
+        return {**parts, "platform": parts["platform"].replace(chip=new)}
+    return {**parts, root: new}
+
+
+def _noun(parts: Mapping[str, Noun], root: str) -> Noun:
+    if root == "chip" and "platform" in parts:
+        return cast(Noun, cast(Any, parts["platform"]).chip)
+    if root not in parts:
+        raise CatalogError(f"there is no {root} here", where=f"--set {root}", cure=_known(_candidates(parts)))
+    return parts[root]
+
+
+def _nowhere(lost: list[tuple[str, _Lost]], where: str) -> CatalogError:
+    """The error of the root that followed the path furthest."""
+    deepest = max(error.depth for _, error in lost)
+    best = [(root, error) for root, error in lost if error.depth == deepest]
+    known = list(dict.fromkeys(key for _, error in best for key in error.known))
+    error = best[0][1]
+    inside = f" in {error.done}" if error.done else ""
+    near = nearest(error.key, known)
+    cure = [f"did you mean {', '.join(near)}?"] if near else []
+    if error.why:
+        cure.append(f"{error.done}: {error.why}")
+    elif len(known) <= _LIST_AT_MOST or not near:
+        cure.append(_known(known))
+    return CatalogError(f"there is no {error.key!r}{inside}", where=where, cure=" ".join(cure))
+
+
+def _known(keys: list[str]) -> str:
+    return f"known: {', '.join(keys)}"
+
+
+# --- walking ---
+
+
+def _keys(noun: Noun) -> list[str]:
+    """What may follow a noun in a path."""
+    if isinstance(noun, Model):
+        own = [f.key for f in noun.fields.values() if f.name not in _FIXED] + ["layers"]
+        only = _keys(next(iter(noun.blocks.values()))) if len(noun.blocks) == 1 else []
+        return own + only
+    keys = [f.key for f in noun.fields.values() if f.name not in _FIXED and f.name not in _union_names(noun)]
+    return keys + [key for name in _union_names(noun) if (key := _union_key(noun, name))]
+
+
+def _union_names(noun: Noun) -> list[str]:
+    return [name for owner, name in special.UNIONS if owner is type(noun)]
+
+
+def _union_key(noun: Noun, name: str) -> str | None:
+    """The key under which a union's present value is written: mlp or moe."""
+    words = special.UNIONS[type(noun), name]
+    value = getattr(noun, name)
+    return next((key for key, cls in words.items() if type(value) is cls), None)
+
+
+def _field(noun: Noun, key: str) -> Field | None:
+    """The field that a key names: as in YAML, as in Python, or as one arm of a union."""
+    for item in noun.fields.values():
+        if item.name in _FIXED:
+            continue
+        if item.name in _union_names(noun):
+            if key == _union_key(noun, item.name):
+                return item
+        elif key in (item.key, item.name):
+            return item
+    return None
+
+
+def _inner(noun: Noun, keys: list[str]) -> list[str]:
+    """The keys, with the only block of a model put in where it was left out."""
+    if isinstance(noun, Model) and len(noun.blocks) == 1 and keys[0] != "layers":
+        block = next(iter(noun.blocks))
+        if _field(noun, keys[0]) is None and _field(noun.blocks[block], keys[0]) is not None:
+            return ["blocks", block, *keys]
+    return keys
+
+
+def _resolve(noun: Noun, keys: list[str], done: str) -> None:
+    """Follow the path to its end; _Lost where it leads nowhere. Says nothing about the value."""
+    keys = _inner(noun, keys)
+    if isinstance(noun, Model) and keys == ["layers"]:
+        return
+    item = _field(noun, keys[0])
+    if item is None:
+        raise _Lost(done, keys[0], _keys(noun))
+    value, rest, done = getattr(noun, item.name), keys[1:], join(done, keys[0])
+    members = _members(value)
+    if not rest:
+        return
+    if isinstance(value, Noun):
+        return _resolve(value, rest, done)
+    if members is None:
+        raise _Lost(done, rest[0], [], "it is not set" if value is None else "it is one value")
+    name, rest = _entry(members, rest)
+    if name not in members:
+        if not rest and _may_add(item):
+            return
+        raise _Lost(done, name, list(members))
+    if rest and not isinstance(members[name], Noun):
+        raise _Lost(join(done, name), rest[0], [], "it is one value")
+    if rest:
+        _resolve(members[name], rest, join(done, name))
+
+
+def _members(value: Any) -> dict[str, Any] | None:
+    """The named members of a mapping, of levels, or of objectives."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple) and all(isinstance(member, Level) for member in value):
+        return {member.name: member for member in value}
+    if isinstance(value, tuple) and all(isinstance(member, Slo) for member in value):
+        return {member.metric: member.limit for member in value}
+    return None
+
+
+def _entry(members: Mapping[str, Any], keys: list[str]) -> tuple[str, list[str]]:
+    """The longest run of keys that names a member (operators have names such as gemm.prefill)."""
+    for end in range(len(keys), 0, -1):
+        if (name := ".".join(keys[:end])) in members:
+            return name, keys[end:]
+    return keys[0], keys[1:]
+
+
+def _may_add(item: Field) -> bool:
+    return item.name in ("peaks", "slo")
+
+
+# --- setting ---
+
+
+def _set(noun: Noun, keys: list[str], path: str, text: str, where: str) -> tuple[Noun, str]:
+    """The noun with one field changed, and the canonical path of that field."""
+    keys = _inner(noun, keys)
+    new: Noun
+    if isinstance(noun, Model) and keys == ["layers"]:
+        new, place = _layers(noun, text, where), join(path, "layers")
+    else:
+        item = cast(Field, _field(noun, keys[0]))
+        key = keys[0] if item.name in _union_names(noun) else item.key
+        value, place = _value(noun, item, keys[1:], join(path, key), text, where)
+        new = noun.replace(**{item.name: value})
+    check.consistent(new, where)
+    return new, place
+
+
+def _value(noun: Noun, item: Field, keys: list[str], path: str, text: str, where: str) -> tuple[Any, str]:
+    current = getattr(noun, item.name)
+    if isinstance(noun, Precision):
+        return check.format_name(text, where), path
+    if not keys:
+        return _leaf(item, current, text, where), path
+    if isinstance(current, Precision):
+        new, place = _set(current, keys, path, text, where)
+        explicit = current.explicit_compute or (isinstance(noun, Plan) and keys[0] == "compute")
+        return new.replace(explicit_compute=explicit), place
+    if isinstance(current, Noun):
+        return _set(current, keys, path, text, where)
+    return _member(noun, item, current, keys, path, text, where)
+
+
+def _member(
+    noun: Noun, item: Field, current: Any, keys: list[str], path: str, text: str, where: str
+) -> tuple[Any, str]:
+    """A member of a mapping or a tuple, changed in its place."""
+    members = cast("dict[str, Any]", _members(current))
+    name, rest = _entry(members, keys)
+    place = join(path, name)
+    if isinstance(noun, UseCase):
+        return _objective(noun, name, text, where), place
+    if rest:
+        members[name], place = _set(members[name], rest, place, text, where)
+    elif item.kind == "numbers":
+        name = check.number_key(item, name, where)
+        members[name] = check.number(text, item, where, members.get(name), change=True)
+        place = join(path, name)
+    else:
+        cure = _known(_keys(members[name]))
+        raise CatalogError(f"{place} is not one value", where=where, cure=cure)
+    return (tuple(members.values()) if isinstance(current, tuple) else members), place
+
+
+def _leaf(item: Field, current: Any, text: str, where: str) -> Any:
+    """The value of a field that holds one word or number."""
+    if item.default is None and text.strip().lower() in ("none", "null"):
+        return None
+    if item.kind in ("quantity", "count", "ratio"):
+        return check.number(text, item, where, current, change=True)
+    if item.kind in ("flag", "choice", "text"):
+        return check.word(text.strip(), item, where)
+    if isinstance(current, Precision):
+        return Precision.of(check.format_name(text, where))
+    if isinstance(current, Noun):
+        raise CatalogError(f"{item.key} is not one value", where=where, cure=_known(_keys(current)))
+    known = list(_members(current) or ())
+    cure = f"name a member: {', '.join(known)}" if known else "it has no members to set"
+    raise CatalogError(f"{item.key} is not one value", where=where, cure=cure)
+
+
+def _layers(model: Model, text: str, where: str) -> Model:
+    if len(model.stack) != 1:
+        cure = "change it in the model's file, under `layers`"
+        raise CatalogError("the layers of this model are of several kinds", where=where, cure=cure)
+    name, repeat = model.stack[0]
+    return model.replace(stack=((name, int(check.number(text, special.REPEAT, where, repeat, change=True))),))
+
+
+def _objective(usecase: UseCase, metric: str, text: str, where: str) -> tuple[Slo, ...]:
+    old = next((slo.limit for slo in usecase.slo if slo.metric == metric), None)
+    new = Slo(metric=metric, limit=special.slo_limit(metric, text, where, cast("float | None", old)))
+    if old is None:
+        return (*usecase.slo, new)
+    return tuple(new if slo.metric == metric else slo for slo in usecase.slo)
