@@ -14,6 +14,7 @@ from genzcli.catalog.document import join
 from genzcli.errors import CatalogError, nearest
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Level
+from genzcli.spec.metric import limit, metric_name
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Field, Noun
 from genzcli.spec.source import Source
@@ -299,8 +300,9 @@ def _layers(model: Model, text: str, where: str) -> Model:
 
 
 def _objective(usecase: UseCase, metric: str, text: str, where: str) -> tuple[Slo, ...]:
-    old = next((slo.limit for slo in usecase.slo if slo.metric == metric), None)
-    new = Slo(metric=metric, limit=special.slo_limit(metric, text, where, cast("float | None", old)))
+    name = metric_name(metric, where)
+    old = next((slo.limit for slo in usecase.slo if slo.metric == name), None)
+    new = Slo(metric=name, limit=limit(name, text, where, cast("float | None", old)))
     if old is None:
         return (*usecase.slo, new)
-    return tuple(new if slo.metric == metric else slo for slo in usecase.slo)
+    return tuple(new if slo.metric == name else slo for slo in usecase.slo)

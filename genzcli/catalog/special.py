@@ -6,16 +6,15 @@ keeps its default, or is reported missing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from genzcli import units
 from genzcli.catalog import check
 from genzcli.catalog.document import Node, join
-from genzcli.errors import CatalogError, UnitError
+from genzcli.errors import CatalogError
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level, Platform
+from genzcli.spec.metric import limit, metric_name
 from genzcli.spec.model import Block, Mlp, Model, Moe
 from genzcli.spec.noun import Field, Noun, count
 from genzcli.spec.source import Source
@@ -31,9 +30,6 @@ UNIONS: Mapping[tuple[type[Noun], str], Mapping[str, type[Noun]]] = {
 
 #: The name of the block of a model whose layers are all alike.
 ONLY_BLOCK = "layer"
-
-#: Metrics of an objective that are times. The others are checked where metrics are known.
-TIMES = ("ttft", "tpot", "itl", "e2e")
 
 PRECISION_KEYS = ("weights", "experts", "kv", "activations", "compute")
 
@@ -274,22 +270,10 @@ def _objective(builder: Builder, node: Node, metric: str, path: str, source: Sou
     place, note = join(path, metric), ""
     if node.entries is not None:
         node, source, note = builder.detailed(node, place, source)
-    limit = slo_limit(metric, node.text(place), node.where(place))
+    where = node.where(place)
+    name = metric_name(metric, where)
     builder.cite(node, place, source, note)
-    return Slo(metric=metric, limit=limit)
-
-
-def slo_limit(metric: str, text: str, where: str, current: float | None = None) -> float:
-    """The limit of an objective, SI; a time needs its unit. `current` is what `*2` or `-10%` change."""
-    if current is not None and units.factor(text, where) is not None:
-        value = units.edit(current, text, "", where)  # a change carries no unit
-    elif metric in TIMES:
-        value = units.parse(text, "s", where)
-    else:
-        value = units.parse_any(text, where)[0]
-    if not 0 < value < math.inf:
-        raise UnitError(f"a limit of {text.strip()} cannot be met", where=where, cure="give a number above 0")
-    return value
+    return Slo(metric=name, limit=limit(name, node.text(place), where))
 
 
 #: By class: the fields a reader gives, the keys it takes, and the reader.

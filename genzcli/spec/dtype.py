@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from genzcli.errors import PlanError, nearest
-from genzcli.spec.noun import Noun, text
+from genzcli.spec.noun import Noun, flag, text
 
 # Bits per stored element, block scales included. MXFP4: 32 elements share an 8-bit scale (OCP MX
 # v1.0, 4.25). NVFP4: 16 share an FP8 scale (4.5). int4 and int2: groups of 128 with a 16-bit scale
@@ -78,10 +78,11 @@ class Precision(Noun):
     """How each kind of tensor is stored, and in which format matrix products run."""
 
     weights: str = text("weights, embedding and head included")
+    experts: str = text("weights of the routed experts; like the other weights if left out", default="")
     kv: str = text("KV cache or recurrent state")
     activations: str = text("activations and the messages of collectives")
     compute: str = text("format matrix products run in")
-    explicit_compute: bool = text(
+    explicit_compute: bool = flag(
         "True when the user named compute: then the chip must have it", default=False
     )
 

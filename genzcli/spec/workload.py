@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Slo(Noun):
-    """One objective: a metric and its limit, in the metric's own unit (see `slo.METRICS`)."""
+    """One objective: a metric and its limit, in the metric's own unit (see `spec/metric.py`)."""
 
     metric: str = text("ttft, tpot, e2e, throughput, …")
     limit: Number = ratio("upper limit of a time or a cost, lower limit of a rate; SI")

@@ -308,7 +308,8 @@ def test_a_use_case() -> None:
     assert usecase.input_tokens == 3000
     assert usecase.slo == (Slo(metric="ttft", limit=0.2), Slo(metric="throughput", limit=50))
     assert set(usecase.sources) == {"input_tokens", "slo.ttft", "slo.throughput"}
-    assert "slo.ttft: '200' has no unit" in refusal(text.replace("200 ms", "200"), UseCase)
+    assert make(text.replace("200 ms", "200"), UseCase) == usecase  # a bare time is in ms
+    assert "unknown metric 'ttf'" in refusal(text.replace("ttft", "ttf"), UseCase)
     assert "slo.ttft: a limit of 0 cannot be met" in refusal(text.replace("200 ms", "0"), UseCase)
     assert "slo.ttft: this number has no source" in refusal("name: c\nslo: {ttft: 2 s}\n", UseCase)
 
