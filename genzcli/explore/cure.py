@@ -10,8 +10,9 @@ from genzcli.engine.memory import capacity_bytes, weights_of
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
 from genzcli.explore.plan import choose
+from genzcli.slo import Judged, judge, verdict
 from genzcli.spec.dtype import BITS, Precision, native
-from genzcli.spec.metric import METRICS, Judged, judge, verdict
+from genzcli.spec.metric import METRICS
 from genzcli.spec.workload import Scenario, Slo
 
 _MOST_CHIPS = 4096

@@ -8,11 +8,13 @@ from typing import NamedTuple
 from genzcli.engine.estimate import estimate
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
+from genzcli.slo import judge
 from genzcli.spec.model import Model, Moe
 from genzcli.spec.workload import Plan, Scenario
 
-#: Deepest pipeline tried unasked where a shallower one exists; beyond, latency only grows.
 _AXES = ("tp", "pp", "dp", "ep")
+#: Among plans this close to the fastest, the simplest is taken.
+_NEAR = 1.05
 
 
 class Choice(NamedTuple):
@@ -24,14 +26,22 @@ class Choice(NamedTuple):
     note: str
 
 
-def choose(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> Choice:
-    """The legal plan of exactly `chips` chips with the lowest E2E among those that fit.
+class _Tried(NamedTuple):
+    """One legal plan and its answer."""
 
+    scenario: Scenario
+    answer: Estimate
+    failed: int  # objectives
+
+
+def choose(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> Choice:
+    """The legal plan of exactly `chips` chips that fits, meets most objectives, and has the lowest E2E.
+
+    Of those within 5 % of it the simplest is taken.
     `fixed` holds the degrees the user gave. When none fits, the plan that comes closest is taken,
     so that the answer can say what is short. Raises PlanError when no legal plan uses all chips.
     """
-    best: tuple[tuple[float, ...], Scenario] | None = None
-    compared, trouble = 0, None
+    tried, trouble = [], None
     for plan in candidates(scenario.model, scenario.plan, chips, fixed):
         case = scenario.replace(plan=plan)
         try:
@@ -39,14 +49,38 @@ def choose(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> Choice:
         except PlanError as error:
             trouble = trouble or error
             continue
-        compared += 1
-        rank = _rank(answer, plan)
-        if best is None or rank < best[0]:
-            best = (rank, case)
-    if best is None:
+        failed = sum(not item.passed for item in judge(answer, scenario.usecase.slo))
+        tried.append(_Tried(case, answer, failed))
+    if not tried:
         raise trouble or _no_plan(scenario, chips, fixed)
-    fits = best[0][0] == 0
-    return Choice(best[1], compared, fits, _note(best[1].plan, fixed, compared, fits))
+    best = _best(tried)
+    fits = bool(best.answer.fits)
+    return Choice(best.scenario, len(tried), fits, _note(best.scenario.plan, fixed, len(tried), fits))
+
+
+def _best(tried: list[_Tried]) -> _Tried:
+    fitting = [item for item in tried if item.answer.fits]
+    if not fitting:
+        return min(tried, key=lambda item: (float(item.answer.memory.deficit_bytes), _simplicity(item)))
+    least = min(item.failed for item in fitting)
+    passing = [item for item in fitting if item.failed == least]
+    fastest = min(_e2e(item) for item in passing)
+    return min(
+        (item for item in passing if _e2e(item) <= _NEAR * fastest),
+        key=lambda item: (_simplicity(item), _e2e(item)),
+    )
+
+
+def _e2e(item: _Tried) -> float:
+    assert item.answer.metrics.e2e_s is not None
+    return float(item.answer.metrics.e2e_s)
+
+
+def _simplicity(item: _Tried) -> tuple[float, ...]:
+    """Fewer stages, fewer groups; experts cut over TP alone, spread as soon as attention is not."""
+    plan = item.scenario.plan
+    unusual = (plan.ep > 1) != (plan.dp > 1) and item.scenario.model.has_experts
+    return float(plan.pp), float(plan.dp), float(unusual), float(plan.ep)
 
 
 def candidates(model: Model, plan: Plan, chips: int, fixed: Mapping[str, int]) -> Iterator[Plan]:
@@ -86,15 +120,6 @@ def _expert_degrees(model: Model, tp: int, dp: int) -> list[int]:
         return [1]
     widest = max(n for n in _divisors(tp * dp) if all(count % n == 0 for count in experts))
     return sorted({1, widest})
-
-
-def _rank(answer: Estimate, plan: Plan) -> tuple[float, ...]:
-    """Order of preference: fits, then fast, then simple."""
-    simple = (float(plan.pp), float(plan.dp), float(plan.ep))
-    if not answer.fits:
-        return (1.0, float(answer.memory.deficit_bytes), *simple)
-    assert answer.metrics.e2e_s is not None
-    return (0.0, float(f"{answer.metrics.e2e_s:.12g}"), *simple)
 
 
 def _no_plan(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> PlanError:
