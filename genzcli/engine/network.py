@@ -88,11 +88,15 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     group spans, all-gather back; each level's buffer is the one inside divided by its members. Per
     level the fastest physical algorithm is taken. A group of one, and an empty message, cost nothing.
     """
+    if not is_array(group.size) and group.size == 1:
+        return Route(0.0, 0.0, "")
     levels = platform.levels
     total, names = NOTHING, []
     buffer = payload
     shares = spans(group, levels)
     for position, (level, (members, stride)) in enumerate(zip(levels, shares, strict=True)):
+        if not is_array(members) and members == 1:
+            continue  # nothing to do on this level, whatever the sizes
         wire = wire_of(level, members, stride, _fit(profile, level.name))
         outer = _beyond(shares[position + 1 :])
         cost, name = _on_level(kind, wire, buffer, outer)
@@ -138,6 +142,8 @@ def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number) -> tuple[Cos
         cost, index, names = fastest(kind, wire, buffer)
         return cost, "" if is_array(index) else names[int(index)]
     whole, index, names = fastest("all-reduce", wire, buffer)
+    if not is_array(outer) and outer <= 1:
+        return whole, "" if is_array(index) else names[int(index)]
     half, half_index, half_names = fastest("reduce-scatter", wire, buffer)
     inner = outer > 1
     cost = whole.when(outer <= 1) + (half + half).when(inner)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine.ops import Operator
 from genzcli.numeric import corner, where
-from genzcli.spec.noun import Noun, noun, other, ratio, text
+from genzcli.spec.noun import Noun, noun, ratio, text
 from genzcli.spec.profile import OperatorFit, Profile
 
 if TYPE_CHECKING:
-    from genzcli.numeric import Number
+    from genzcli.numeric import Flag, Number
 
 _IDEAL = OperatorFit()
 
@@ -68,26 +68,38 @@ class Parts:
         return self.compute + self.memory + self.network + self.overhead
 
     def __add__(self, other: Parts) -> Parts:
-        return Parts(*(getattr(self, name) + getattr(other, name) for name in _PARTS))
-
-    def __mul__(self, factor: Number) -> Parts:
-        return Parts(*(getattr(self, name) * factor for name in _PARTS))
-
-    def where(self, condition: object, other: Parts) -> Parts:
-        """These parts where the condition holds, the other's elsewhere."""
         return Parts(
-            *(where(condition, getattr(self, name), getattr(other, name)) for name in _PARTS)  # type: ignore[arg-type]
+            self.compute + other.compute,
+            self.memory + other.memory,
+            self.network + other.network,
+            self.overhead + other.overhead,
+            self.busy_compute + other.busy_compute,
+            self.busy_memory + other.busy_memory,
+            self.busy_network + other.busy_network,
+            self.flop + other.flop,
         )
 
+    def __mul__(self, factor: Number) -> Parts:
+        return Parts(
+            self.compute * factor,
+            self.memory * factor,
+            self.network * factor,
+            self.overhead * factor,
+            self.busy_compute * factor,
+            self.busy_memory * factor,
+            self.busy_network * factor,
+            self.flop * factor,
+        )
 
+    def where(self, condition: Flag, other: Parts) -> Parts:
+        """These parts where the condition holds, the other's elsewhere."""
+        if isinstance(condition, bool):
+            return self if condition else other
+        return Parts(*(where(condition, getattr(self, name), getattr(other, name)) for name in _PARTS))
+
+
+# In the order of the constructor.
 _PARTS = ("compute", "memory", "network", "overhead", "busy_compute", "busy_memory", "busy_network", "flop")
-
-
-class Timed(Noun):
-    """An operator with its seconds; `parts` leaves the collectives to the network."""
-
-    operator: Operator = noun(Operator, "the counts")
-    parts: Parts = other("the seconds of one use")
 
 
 def fit_for(profile: Profile, kind: str, phase: str, dtype: str) -> OperatorFit:

@@ -12,8 +12,8 @@ from genzcli.units import edit, factor, parse
 class Metric(NamedTuple):
     """A metric that can be limited.
 
-    field is its name in `engine.result.Metrics`, unit the SI unit its limit is parsed in, output_unit and scale
-    how it is printed, ceiling True when smaller is better.
+    field is its name in `engine.result.Metrics`, unit the SI unit its limit is parsed in, output_unit
+    and scale how it is printed, ceiling True when smaller is better.
     """
 
     field: str

@@ -143,6 +143,7 @@ class Noun:
     """Base of every noun: keyword-only, frozen, comparable, with `replace`."""
 
     fields: ClassVar[Mapping[str, Field]] = {}
+    _defaults: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls) -> None:
         own = {key: item for key, item in vars(cls).items() if isinstance(item, Field)}
@@ -150,18 +151,16 @@ class Noun:
             item.named(key)
             delattr(cls, key)
         cls.fields = {**cls.fields, **own}
+        cls._defaults = {key: item.default for key, item in cls.fields.items() if not item.required}
 
     def __init__(self, **values: Any) -> None:
         state = self.__dict__
-        for name, item in self.fields.items():
-            if name in values:
-                state[name] = values.pop(name)
-            elif item.required:
-                raise TypeError(f"{type(self).__name__} needs {name}")
-            else:
-                state[name] = item.default
-        if values:
-            raise TypeError(f"{type(self).__name__} has no {', '.join(values)}")
+        state.update(self._defaults)
+        state.update(values)
+        if state.keys() != self.fields.keys():
+            unknown, missing = state.keys() - self.fields.keys(), self.fields.keys() - state.keys()
+            wrong = [f"needs {name}" for name in missing] + [f"has no {name}" for name in unknown]
+            raise TypeError(f"{type(self).__name__} {', '.join(sorted(wrong))}")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen; use replace({name}=…)")
@@ -176,7 +175,7 @@ class Noun:
         return hash((type(self), *(v for v in self.__dict__.values() if isinstance(v, (str, int, float)))))
 
     def __repr__(self) -> str:
-        inside = ", ".join(f"{name}={value!r}" for name, value in self.__dict__.items())
+        inside = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.fields)
         return f"{type(self).__name__}({inside})"
 
     def replace(self, **changes: Any) -> Self:
