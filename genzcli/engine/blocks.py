@@ -10,7 +10,7 @@ from genzcli.engine.feedforward import Routing
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, gather, linear, reduce_over_tp
 from genzcli.numeric import maximum
 from genzcli.spec.model import Block, Mlp, Model
-from genzcli.spec.noun import Noun, flag, noun
+from genzcli.spec.noun import Noun, flag, noun, ratio
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
@@ -20,6 +20,7 @@ class Options(Noun):
     """Techniques that change what a layer counts."""
 
     routing: Routing = noun(Routing, "how tokens spread over experts")
+    evenness: Number = ratio("tokens of the mean attention group over those of the busiest", default=1.0)
     flash: bool = flag("scores stay on chip", default=True)
     fused: bool = flag("norms fused with residual adds, rotary with the cache write", default=True)
 
@@ -46,7 +47,8 @@ def independent_operators(
     if isinstance(part, Mlp):
         after = feedforward.dense(part, d_model, tokens, shard)
     else:
-        after = feedforward.experts(part, d_model, tokens, shard, options.routing)
+        everybody = tokens * shard.dp * options.evenness
+        after = feedforward.experts(part, d_model, tokens, everybody, shard, options.routing)
     return (
         norms(block, d_model, tokens, shard, options),
         attention.project(mixer, d_model, tokens, shard),

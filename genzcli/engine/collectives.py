@@ -52,6 +52,11 @@ class Wire(NamedTuple):
     peer_bytes_per_s: Number  # what reaches one other member at once
     reduces: bool  # the switch adds up
 
+    @property
+    def pair_bytes_per_s(self) -> Number:
+        """What a chip sends when it talks to one partner at a time: on a mesh that is one pair's links."""
+        return self.peer_bytes_per_s if self.topology == "fully-connected" else self.bytes_per_s
+
 
 NOTHING = Cost(0.0, 0.0)
 
@@ -62,7 +67,7 @@ NOTHING = Cost(0.0, 0.0)
 def ring_all_reduce(wire: Wire, m: Number) -> Cost:
     """2 (p - 1) a + 2 m (p - 1) / (p b): reduce-scatter then all-gather round a ring."""
     p = wire.members
-    return Cost(2 * (p - 1) * wire.hop_s, 2 * m * (p - 1) / (p * wire.bytes_per_s))
+    return Cost(2 * (p - 1) * wire.hop_s, 2 * m * (p - 1) / (p * wire.pair_bytes_per_s))
 
 
 def direct_all_reduce(wire: Wire, m: Number) -> Cost:
@@ -74,12 +79,12 @@ def direct_all_reduce(wire: Wire, m: Number) -> Cost:
 def halving_doubling_all_reduce(wire: Wire, m: Number) -> Cost:
     """2 ceil(log2 p) a + 2 m (p - 1) / (p b)."""
     p = wire.members
-    return Cost(2 * ceil(log2(maximum(p, 1))) * wire.hop_s, 2 * m * (p - 1) / (p * wire.bytes_per_s))
+    return Cost(2 * ceil(log2(maximum(p, 1))) * wire.hop_s, 2 * m * (p - 1) / (p * wire.pair_bytes_per_s))
 
 
 def tree_all_reduce(wire: Wire, m: Number) -> Cost:
     """Pipelined double binary tree: 2 ceil(log2 p) a + 2 m / b."""
-    return Cost(2 * ceil(log2(maximum(wire.members, 1))) * wire.hop_s, 2 * m / wire.bytes_per_s)
+    return Cost(2 * ceil(log2(maximum(wire.members, 1))) * wire.hop_s, 2 * m / wire.pair_bytes_per_s)
 
 
 def switch_all_reduce(wire: Wire, m: Number) -> Cost:
@@ -98,7 +103,7 @@ def one_shot_all_reduce(wire: Wire, m: Number) -> Cost:
 def ring_reduce_scatter(wire: Wire, m: Number) -> Cost:
     """(p - 1) a + m (p - 1) / (p b)."""
     p = wire.members
-    return Cost((p - 1) * wire.hop_s, m * (p - 1) / (p * wire.bytes_per_s))
+    return Cost((p - 1) * wire.hop_s, m * (p - 1) / (p * wire.pair_bytes_per_s))
 
 
 def direct_reduce_scatter(wire: Wire, m: Number) -> Cost:
@@ -109,7 +114,7 @@ def direct_reduce_scatter(wire: Wire, m: Number) -> Cost:
 def halving_reduce_scatter(wire: Wire, m: Number) -> Cost:
     """ceil(log2 p) a + m (p - 1) / (p b)."""
     p = wire.members
-    return Cost(ceil(log2(maximum(p, 1))) * wire.hop_s, m * (p - 1) / (p * wire.bytes_per_s))
+    return Cost(ceil(log2(maximum(p, 1))) * wire.hop_s, m * (p - 1) / (p * wire.pair_bytes_per_s))
 
 
 # All-to-all: each member has m bytes, 1/p of them for every member (itself included).

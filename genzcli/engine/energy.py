@@ -27,12 +27,15 @@ def chip_price_usd_per_hour(platform: Platform) -> Number | None:
     return None
 
 
-def energy_j(
-    peak_w: Number, split: PowerSplit, chips: Number, time_s: Number, work: Parts, columns: Number
-) -> Number:
-    """`E = P (static T chips + (c Bc + m Bm + n Bn))`, GenZ equation 2 summed over operators.
+def static_w(peak_w: Number, split: PowerSplit, chips: Number) -> Number:
+    """Power that `chips` chips draw whatever they do."""
+    return peak_w * split.static * chips
 
-    T U is a resource's busy time against what the kernel could reach, so `T (P_c U_c)` is P_c Bc.
+
+def dynamic_j(peak_w: Number, split: PowerSplit, work: Parts, columns: Number) -> Number:
+    """`P (c Bc + m Bm + n Bn)`: GenZ equation 2 summed over operators, without its static term.
+
+    T U is a resource's busy time against what the kernel could reach, so `T P_c U_c` is P_c Bc.
     `work` holds the busy seconds of one chip of every stage, `columns` how many such chips a stage has.
     """
     busy = (
@@ -40,4 +43,4 @@ def energy_j(
         + split.memory * work.busy_memory
         + split.network * work.busy_network
     )
-    return peak_w * (split.static * time_s * chips + busy * columns)
+    return peak_w * busy * columns

@@ -93,7 +93,10 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
         profile=scenario.profile,
     )
     options = Options(
-        routing=Routing(rule=plan.routing, imbalance=plan.imbalance), flash=plan.flash, fused=plan.fused
+        routing=Routing(rule=plan.routing, imbalance=plan.imbalance),
+        evenness=minimum(plan.batch / (plan.dp * requests), 1),
+        flash=plan.flash,
+        fused=plan.fused,
     )
     setting = Setting(
         model=model,
@@ -124,6 +127,7 @@ def demand(scenario: Scenario, shard: Shard) -> Demand:
         beams=usecase.beams,
         groups=plan.dp,
         pp=plan.pp,
+        together=plan.batching == "static",
         page_tokens=profile.page_tokens,
         activation_tokens=profile.activation_tokens,
         reserve=profile.reserve if plan.reserve is None else plan.reserve,
@@ -152,7 +156,7 @@ def time_prefill(case: Case) -> Timing:
         first_s=parts.time,
         last_s=parts.time,
         work=passes.work_parts(line, micro),
-        rows=_report(case, rows, line, parts),
+        rows=_report(case, rows, line, parts, each),
     )
 
 
@@ -187,7 +191,7 @@ def time_decode(case: Case) -> Timing | None:
         first_s=passes.decode_parts(first, micro).time,
         last_s=passes.decode_parts(last, micro).time,
         work=passes.work_parts(mean, micro),
-        rows=_report(case, rows, mean, parts),
+        rows=_report(case, rows, mean, parts, each),
     )
 
 
@@ -206,27 +210,28 @@ def _mean_attention(
     """Mean over the steps 1..n of the attention kernel's time.
 
     Three Gauss nodes scaled to the variance of n whole steps, (n^2 - 1) / 12, so that sums of cubics
-    are exact. A window bends the curve where it fills up: the nodes cover the steps before,
-    one more the steps after.
+    are exact. A window bends the curve twice: where the context fills it, and where a beam's own
+    tokens do. The nodes cover the steps before; between and behind the bends the kernel's counts are
+    straight lines, and one node each is enough.
     """
-    window = setting.model.blocks[name].attention.window
-    bend = steps
-    if window is not None:
-        bend = clip(window - case.scenario.usecase.input_tokens, 0, steps)
+    window, prompt = setting.model.blocks[name].attention.window, case.scenario.usecase.input_tokens
+    total, mixed = Parts(), _Mix()
+
+    def add(step: Number, share: Number) -> None:
+        nonlocal total
+        own: list[OperatorTime] = []
+        total = total + _attention_at(case, setting, name, each, step, own) * share
+        mixed.add(own, share)
+
+    bend = steps if window is None else clip(window - prompt, 0, steps)
     inside = maximum(bend, 1)
     middle, half = (inside + 1) / 2, sqrt(inside * inside - 1) / 2
-    total, mixed = Parts(), _Mix()
     for node, weight in _NODES:
-        own: list[OperatorTime] = []
-        share = weight * bend / steps
-        total = total + _attention_at(case, setting, name, each, middle + node * half, own) * share
-        mixed.add(own, share)
+        add(middle + node * half, weight * bend / steps)
     if window is not None:
-        own = []
-        share = (steps - bend) / steps
-        beyond = maximum((bend + 1 + steps) / 2, 1)
-        total = total + _attention_at(case, setting, name, each, beyond, own) * share
-        mixed.add(own, share)
+        own_fill = clip(window, bend, steps)
+        add(maximum((bend + 1 + own_fill) / 2, 1), (own_fill - bend) / steps)
+        add(steps, (steps - own_fill) / steps)
     rows.extend(mixed.rows)
     return total
 
@@ -258,7 +263,9 @@ def _line(
     return passes.pipeline(setting, case.stages, work, layer, ends, hops)
 
 
-def _report(case: Case, rows: list[OperatorTime], line: Pipeline, parts: Parts) -> tuple[OperatorTime, ...]:
+def _report(
+    case: Case, rows: list[OperatorTime], line: Pipeline, parts: Parts, sequences: Number
+) -> tuple[OperatorTime, ...]:
     """Rows times their number in the stack, and what is not an operator, so that the table adds up."""
     if not case.setting.explain:
         return ()
@@ -268,7 +275,7 @@ def _report(case: Case, rows: list[OperatorTime], line: Pipeline, parts: Parts) 
     }
     table = [_times(row, uses.get(row.block, 1)) for row in _in_running_order(rows) if row.time_s > 0]
     listed = sum((row.time_s for row in table), 0.0)
-    host = passes.step_parts(case.setting, case.requests).overhead
+    host = passes.step_parts(case.setting, sequences).overhead
     if host > 0:
         table.append(OperatorTime(name="host", kind="step", block="step", overhead_s=host))
     between = line.through.time - listed - host
@@ -341,7 +348,7 @@ def _answer(case: Case, fits: Flag, prefill: Timing, decode: Timing | None) -> E
         fits=fits,
         why=None,
         memory=case.memory,
-        metrics=metrics(case, prefill, decode, phases),
+        metrics=metrics(case, prefill, decode),
         phases=phases,
         concurrency=running(case),
         assumptions=(),
@@ -360,9 +367,9 @@ def _phase(case: Case, timing: Timing) -> Phase:
     columns = plan.tp * plan.dp
     joules = None
     if power is not None:
-        joules = energy.energy_j(
-            power, platform.chip.power_split, plan.chips, parts.time, timing.work, columns
-        )
+        split = platform.chip.power_split
+        joules = energy.static_w(power, split, plan.chips) * parts.time
+        joules = joules + energy.dynamic_j(power, split, timing.work, columns)
     return Phase(
         time_s=parts.time,
         first_s=timing.first_s,
@@ -388,29 +395,25 @@ def _largest(parts: Parts) -> Number:
     return index
 
 
-def metrics(case: Case, prefill: Timing, decode: Timing | None, phases: dict[str, Phase]) -> Metrics:
+def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
     """Latencies, rates, energy and cost.
 
     Static: TTFT is the prefill of the batch, TPOT the mean decode step, E2E = TTFT + (td - 1) TPOT.
-    Continuous, C requests a group in steady state: between two tokens of one request come
-    (C - 1) / (td - 1) prefills of the others; a new request waits half a step before its own prefill.
     """
     plan, usecase = case.scenario.plan, case.scenario.usecase
-    outputs, ttft = usecase.output_tokens, prefill.mean.time
-    tpot: Number | None = None
-    if decode is not None:
-        tpot = decode.mean.time
-        if plan.batching == "continuous":
-            ttft = ttft + where(outputs > 1, tpot / 2, 0.0)
-            tpot = tpot + (case.requests - 1) / maximum(outputs - 1, 1) * prefill.mean.time
+    outputs = usecase.output_tokens
+    ttft, tpot = prefill.mean.time, None if decode is None else decode.mean.time
+    if plan.batching == "continuous":
+        ttft, tpot = interleaved(ttft, tpot, outputs, case.requests)
     busy = ttft if tpot is None else ttft + (outputs - 1) * tpot
     active = running(case)
-    waiting = plan.batch / active  # a queue behind a full memory, by Little's law
-    e2e = busy * waiting
+    e2e = busy * plan.batch / active  # a queue behind a full memory, by Little's law
     ttft = ttft + (e2e - busy)
     rate = active * outputs / busy
-    joules = _joules_per_token(case, phases, busy, active)
-    usd = plan.usd_per_chip_hour or energy.chip_price_usd_per_hour(case.scenario.platform)
+    joules = _joules_per_token(case, prefill, decode, busy, active)
+    usd = plan.price_usd_per_hour
+    if usd is None:
+        usd = energy.chip_price_usd_per_hour(case.scenario.platform)
     return Metrics(
         ttft_s=ttft,
         tpot_s=None if tpot is None else _defined(tpot, outputs),
@@ -428,21 +431,42 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None, phases: dict[str
     )
 
 
-def _joules_per_token(case: Case, phases: dict[str, Phase], busy: Number, active: Number) -> Number | None:
+def interleaved(
+    prefill: Number, step: Number | None, outputs: Number, requests: Number
+) -> tuple[Number, Number | None]:
+    """TTFT and TPOT of a server with `requests` requests a group in steady state.
+
+    A request's cycle holds its own prefill, td - 1 steps, and the prefills of the C - 1 others between
+    them: TPOT = step + (C - 1) / (td - 1) prefill. While others decode, a new request waits half
+    a step on average. With one output token there are no steps, and the others' prefills stand before
+    the own.
+    """
+    alone = prefill * requests
+    if step is None:
+        return alone, None
+    wait = step / 2 * (requests - 1) / requests
+    spread = (requests - 1) / maximum(outputs - 1, 1) * prefill
+    return where(outputs > 1, prefill + wait, alone), step + spread
+
+
+def _joules_per_token(
+    case: Case, prefill: Timing, decode: Timing | None, busy: Number, active: Number
+) -> Number | None:
     """Energy of all requests in flight over their output tokens.
 
-    Static: one prefill and td - 1 steps serve the batch. Continuous: a cycle has one prefill a
-    request and td - 1 steps, and static power runs through the rest of it.
+    Static power runs the whole time. The batch's work is one prefill pass, or one a request where they
+    do not arrive together, and td - 1 steps.
     """
-    plan, outputs = case.scenario.plan, case.scenario.usecase.output_tokens
-    prefill, decode = phases["prefill"], phases.get("decode")
-    if prefill.energy_j is None:
+    scenario, outputs = case.scenario, case.scenario.usecase.output_tokens
+    plan, split = scenario.plan, scenario.platform.chip.power_split
+    power = energy.chip_power_w(scenario.platform)
+    if power is None:
         return None
-    prefills = 1 if plan.batching == "static" else case.requests
-    total = prefill.energy_j * prefills
-    if decode is not None and decode.energy_j is not None:
-        total = total + decode.energy_j * (outputs - 1)
-    return total / (active * outputs)
+    work = prefill.work if plan.batching == "static" else prefill.work * case.requests
+    if decode is not None:
+        work = work + decode.work * (outputs - 1)
+    total = energy.static_w(power, split, plan.chips) * busy
+    return (total + energy.dynamic_j(power, split, work, plan.tp * plan.dp)) / (active * outputs)
 
 
 def _defined(value: Number, outputs: Number) -> Number:

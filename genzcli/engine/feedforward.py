@@ -132,13 +132,14 @@ def combine(part: Moe, d_model: Number, tokens: Number, shard: Shard) -> tuple[C
 
 
 def experts(
-    part: Moe, d_model: Number, tokens: Number, shard: Shard, routing: Routing
+    part: Moe, d_model: Number, tokens: Number, everybody: Number, shard: Shard, routing: Routing
 ) -> tuple[Operator, ...]:
     """Router, dispatch, the experts, combine, and the shared experts beside them.
 
-    `tokens` are those of one attention group; the experts see those of all dp groups.
+    `tokens` are those of the busiest attention group, `everybody` those of all groups, which the
+    experts see.
     """
-    load = busiest_rank(part, tokens * shard.dp, shard, routing)
+    load = busiest_rank(part, everybody, shard, routing)
     inner = part.d_expert / shard.expert_tp
     front = matrices(part)
     router = linear("router", tokens, d_model, part.experts, shard.size)

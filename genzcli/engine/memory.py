@@ -13,7 +13,7 @@ from genzcli.numeric import ceil, clip, floor, maximum, minimum, where
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip
 from genzcli.spec.model import Attention, Model
-from genzcli.spec.noun import Noun, count, noun, ratio
+from genzcli.spec.noun import Noun, count, flag, noun, ratio
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
@@ -28,6 +28,7 @@ class Demand(Noun):
     beams: Number = ratio("beams of each")
     groups: Number = ratio("attention groups the batch is spread over")
     pp: int = count("pipeline stages, so micro-batches")
+    together: bool = flag("all prompts are in flight at once; else one at a time")
     page_tokens: Number = ratio("tokens a page of cache holds")
     activation_tokens: Number | None = ratio("most tokens in a layer at once; None for the whole pass")
     reserve: Number = ratio("share of every tier kept free")
@@ -103,9 +104,14 @@ def slope(model: Model, stage: Stage, demand: Demand) -> Slope:
 
 
 def activations_bytes(line: Slope, requests: Number, demand: Demand) -> Number:
-    """Working set of one micro-batch: tokens in flight x widest layer, and the logits."""
+    """Working set of one micro-batch: tokens in flight x widest layer, and the logits.
+
+    In flight are the prompts of the micro-batch when they arrive together, else one prompt, or the
+    beams of all where those are more.
+    """
     inflight = maximum(requests / demand.pp, minimum(requests, 1))
-    tokens = inflight * maximum(demand.input_tokens, demand.beams)
+    prompts = inflight if demand.together else minimum(inflight, 1)
+    tokens = maximum(prompts * demand.input_tokens, inflight * demand.beams)
     if demand.activation_tokens is not None:
         tokens = minimum(tokens, demand.activation_tokens)
     return tokens * line.act_per_token + inflight * line.act_per_request
@@ -114,15 +120,18 @@ def activations_bytes(line: Slope, requests: Number, demand: Demand) -> Number:
 def largest_batch(line: Slope, room: Number, demand: Demand) -> Number:
     """Most requests of one group whose cache and activations fit in `room` bytes beside the weights.
 
-    The bytes are linear in the requests up to `activation_tokens` and again beyond, with the
-    smaller slope, so the larger of the two solutions holds; below pp requests a micro-batch is one.
+    The bytes are kv b + logits b / pp + width min(cap, max(prompts, beams b / pp)): each piece is
+    linear in b, so each gives a limit. Below pp requests a micro-batch is one request.
     """
-    longest = maximum(demand.input_tokens, demand.beams)
     per_request = line.kv_per_request + line.act_per_request / demand.pp
-    most = room / (per_request + longest * line.act_per_token / demand.pp)
+    by_beams = room / (per_request + demand.beams * line.act_per_token / demand.pp)
+    if demand.together:
+        by_prompts = room / (per_request + demand.input_tokens * line.act_per_token / demand.pp)
+    else:
+        by_prompts = (room - demand.input_tokens * line.act_per_token) / per_request
+    most = minimum(by_prompts, by_beams)
     if demand.activation_tokens is not None:
-        capped = (room - demand.activation_tokens * line.act_per_token) / per_request
-        most = maximum(most, capped)
+        most = maximum(most, (room - demand.activation_tokens * line.act_per_token) / per_request)
     single = (room - activations_bytes(line, 1, demand)) / line.kv_per_request
     most = where(most >= demand.pp, most, minimum(single, demand.pp))
     most = maximum(0, floor(most))

@@ -68,8 +68,9 @@ def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -
         peer = chip / maximum(level.size - 1, 1)
     if level.topology == "ring":
         closed = members * stride >= level.size
-        chip = where(closed, chip, chip / minimum(level.links, 2)) / stride
-        peer = chip / minimum(level.links, 2)
+        one_way = chip / minimum(level.links, 2)
+        peer = one_way / stride
+        chip = where(closed, chip, one_way) / stride
         hop = hop * stride
     return Wire(
         topology=level.topology,
@@ -97,7 +98,7 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     for position, (level, (members, stride)) in enumerate(zip(levels, shares, strict=True)):
         if not is_array(members) and members == 1:
             continue  # nothing to do on this level, whatever the sizes
-        wire = wire_of(level, members, stride, _fit(profile, level.name))
+        wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
         outer = _beyond(shares[position + 1 :])
         cost, name = _on_level(kind, wire, buffer, outer)
         total = total + cost.when(members > 1)
@@ -115,16 +116,18 @@ def hop(payload: Number, boundary: int, stride: Number, platform: Platform, prof
     """
     total, detail = NOTHING, ""
     found: Number = 0
-    reach: Number = 1
+    within: Number = 1  # chips in one member of the level
     for level in platform.levels:
-        reach = reach * level.size
+        reach = within * level.size
         inside = floor(boundary * stride / reach) == floor((boundary + 1) * stride / reach)
-        cost = send(wire_of(level, 2, 1, _fit(profile, level.name)), payload)
+        apart = maximum(1, ceil(stride / within))
+        wire = wire_of(level, 2, apart, _fit(profile, level.name, "send-recv"))
         here = where(inside, 1, 0) * (1 - found)
-        total = total + cost.when(here > 0)
+        total = total + send(wire, payload).when(here > 0)
         if not is_array(here) and here:
             detail = level.name
         found = maximum(found, where(inside, 1, 0))
+        within = reach
     return _fitted("send-recv", total, payload, Group(size=2, stride=stride), profile, detail)
 
 
@@ -152,9 +155,10 @@ def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number) -> tuple[Cos
     return cost, half_names[int(half_index)] if inner else names[int(index)]
 
 
-def _fit(profile: Profile, name: str) -> CollectiveFit:
+def _fit(profile: Profile, *names: str) -> CollectiveFit:
+    """The calibration of the first name that has one: a level before a kind of collective."""
     fits = profile.collectives
-    return fits.get(name) or fits.get("default") or _NEUTRAL
+    return next((fits[name] for name in (*names, "default") if name in fits), _NEUTRAL)
 
 
 def _fitted(kind: str, cost: Cost, payload: Number, group: Group, profile: Profile, detail: str) -> Route:

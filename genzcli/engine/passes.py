@@ -57,8 +57,8 @@ class Tokens(Noun):
 SpanOf = Callable[["Number | None"], Span]
 
 
-def send_parts(setting: Setting, collective: Collective, beside: Number) -> tuple[Parts, str]:
-    """Exposed seconds of a collective: T - min(overlap T, the operator's own time)."""
+def send_parts(setting: Setting, collective: Collective, beside: Number) -> tuple[Parts, Number, str]:
+    """Exposed and hidden seconds of a collective: hidden = min(overlap T, the compute left beside it)."""
     route = network.collective(
         collective.kind,
         collective.bytes,
@@ -66,8 +66,8 @@ def send_parts(setting: Setting, collective: Collective, beside: Number) -> tupl
         setting.platform,
         setting.rates.profile,
     )
-    exposed = route.time_s - minimum(setting.overlap * route.time_s, beside)
-    return Parts(network=exposed, busy_network=route.transfer_s), route.detail
+    hidden = minimum(setting.overlap * route.time_s, beside)
+    return Parts(network=route.time_s - hidden, busy_network=route.transfer_s), hidden, route.detail
 
 
 def run_operator(setting: Setting, operator: Operator, block: str, rows: list[OperatorTime]) -> Parts:
@@ -75,10 +75,10 @@ def run_operator(setting: Setting, operator: Operator, block: str, rows: list[Op
     parts = roofline.time(operator, setting.rates)
     if setting.explain:
         rows.append(_row(operator, parts, block, setting.rates.dtype))
-    total = parts
+    total, beside = parts, parts.time
     for collective in operator.sends:
-        sent, detail = send_parts(setting, collective, parts.time)
-        total = total + sent
+        sent, hidden, detail = send_parts(setting, collective, beside)
+        total, beside = total + sent, beside - hidden
         if setting.explain:
             rows.append(_network_row(collective, sent, block, detail))
     return total
