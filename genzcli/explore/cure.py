@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from genzcli.engine.estimate import estimate
@@ -16,8 +16,6 @@ from genzcli.spec.metric import METRICS
 from genzcli.spec.workload import Scenario, Slo
 
 _MOST_CHIPS = 4096
-#: An objective is sought on up to this many times the chips; a model that does not fit, on as many as needed.
-_REACH = 8
 
 
 class Cure(NamedTuple):
@@ -40,14 +38,17 @@ def cures(scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int]) -
 
 
 def smallest_chips(
-    scenario: Scenario, fixed: Mapping[str, int], slos: tuple[Slo, ...] = (), most: int = _MOST_CHIPS
+    scenario: Scenario,
+    fixed: Mapping[str, int],
+    slos: tuple[Slo, ...] = (),
+    counts: Iterable[int] | None = None,
 ) -> Scenario | None:
-    """The fewest chips, at most `most`, on which the model fits (and meets `slos`), with their best plan.
+    """The first of `counts` chips on which the model fits (and meets `slos`), with their best plan.
 
-    Counts are powers of two and one and a half times those, and whole platforms, from the number
-    that could hold the weights at all.
+    Left out, the counts are powers of two, one and a half times those, and whole platforms, from the
+    number that could hold the weights at all.
     """
-    for chips in _counts(scenario, most):
+    for chips in counts if counts is not None else _counts(scenario):
         try:
             choice = choose(scenario, chips, fixed)
         except PlanError:
@@ -57,18 +58,23 @@ def smallest_chips(
     return None
 
 
-def _counts(scenario: Scenario, most: int) -> list[int]:
+def _counts(scenario: Scenario) -> list[int]:
     """Numbers of chips worth trying, rising."""
     platform, plan = scenario.platform, scenario.plan
     whole = int(platform.chips)
-    if platform.scale_out is None:
-        most = min(most, whole)
+    most = _MOST_CHIPS if platform.scale_out is not None else whole
     reserve = scenario.profile.reserve if plan.reserve is None else plan.reserve
     room = capacity_bytes(platform.chip) * (1 - reserve)
     least = weights_of(scenario.model, plan.precision) / room
     powers = [2**i for i in range(13)]
     tried = {n for p in powers for n in (p, p * 3 // 2, p * whole)}
     return sorted(n for n in tried if max(1, least) <= n <= most)
+
+
+def _doublings(scenario: Scenario) -> list[int]:
+    """Twice, four and eight times the chips, as far as the platform goes."""
+    most = _MOST_CHIPS if scenario.platform.scale_out is not None else int(scenario.platform.chips)
+    return [n for n in (int(scenario.plan.chips) * k for k in (2, 4, 8)) if n <= most]
 
 
 def _all(
@@ -85,10 +91,14 @@ def _more_chips(
     """The smallest number of chips that cures it; failing that, that fits."""
     # Degrees that multiply to the present chips cannot be kept when the number changes.
     free: Mapping[str, int] = {} if {"tp", "pp", "dp"} & fixed.keys() else fixed
-    near = _REACH * int(scenario.plan.chips)
-    wanted = smallest_chips(scenario, free, slos, most=near)
-    if wanted is None and not before.fits:
+    if before.fits:
+        wanted = smallest_chips(scenario, free, slos, _doublings(scenario))
+    else:
         wanted = smallest_chips(scenario, free)
+        if wanted is not None and slos:
+            wanted = (
+                smallest_chips(wanted, free, slos, [int(wanted.plan.chips), *_doublings(wanted)]) or wanted
+            )
     if wanted is None or wanted.plan.chips <= scenario.plan.chips:
         return None
     plan = wanted.plan
