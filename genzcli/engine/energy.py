@@ -19,12 +19,10 @@ def chip_power_w(platform: Platform) -> Number | None:
 
 
 def chip_price_usd_per_hour(platform: Platform) -> Number | None:
-    """Rent of one chip: its own, else its share of the platform's."""
-    if platform.chip.price_usd_per_hour is not None:
-        return platform.chip.price_usd_per_hour
+    """Rent of one chip: its share of the platform's where that is known, else its own."""
     if platform.price_usd_per_hour is not None:
         return platform.price_usd_per_hour / platform.chips
-    return None
+    return platform.chip.price_usd_per_hour
 
 
 def static_w(peak_w: Number, split: PowerSplit, chips: Number) -> Number:

@@ -9,7 +9,7 @@ from genzcli.engine.attention import cached_tokens, kv_bytes_per_token
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.result import Memory
 from genzcli.engine.stages import Stage, stages
-from genzcli.numeric import ceil, clip, floor, maximum, minimum, where
+from genzcli.numeric import ceil, floor, maximum, minimum, where
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip
 from genzcli.spec.model import Attention, Model
@@ -42,6 +42,18 @@ class Slope(NamedTuple):
     kv_per_request: Number
     act_per_token: Number
     act_per_request: Number  # logits
+
+
+class Need(NamedTuple):
+    """Bytes that one chip of a stage has to hold beside the reserve."""
+
+    weights: Number
+    kv: Number
+    activations: Number
+
+    @property
+    def total(self) -> Number:
+        return self.weights + self.kv + self.activations
 
 
 class Streams(NamedTuple):
@@ -156,68 +168,60 @@ def capacity_bytes(chip: Chip) -> Number:
     return total
 
 
-def fit(model: Model, chip: Chip, pipeline: tuple[Stage, ...], demand: Demand) -> Memory:
-    """Memory of the busiest stage: the one with the most bytes in use."""
+def need(line: Slope, demand: Demand) -> Need:
+    """What the demanded requests take."""
+    requests = demand.requests
+    return Need(line.weights, line.kv_per_request * requests, activations_bytes(line, requests, demand))
+
+
+def fit(model: Model, chip: Chip, pipeline: tuple[Stage, ...], demand: Demand) -> tuple[Memory, list[Need]]:
+    """Memory of the busiest stage, the one with the most bytes in use, and what each stage needs."""
     capacity = capacity_bytes(chip)
     reserved = capacity * demand.reserve
-    worst = None
-    most: Number = 0
-    for position, stage in enumerate(pipeline):
-        line = slope(model, stage, demand)
-        room = capacity - reserved - line.weights
-        batch = where(room > 0, largest_batch(line, room, demand), 0)
-        most = batch if position == 0 else minimum(most, batch)
-        here = (
-            line.weights,
-            line.kv_per_request * demand.requests,
-            activations_bytes(line, demand.requests, demand),
-        )
-        worst = here if worst is None else _larger(worst, here)
-    assert worst is not None
-    weights, kv, activations = worst
-    return Memory(
-        weights_bytes=weights,
-        kv_bytes=kv,
-        activations_bytes=activations,
+    lines = [slope(model, stage, demand) for stage in pipeline]
+    needs = [need(line, demand) for line in lines]
+    worst, most = needs[0], _largest(lines[0], capacity - reserved, demand)
+    for line, here in zip(lines[1:], needs[1:], strict=True):
+        more = here.total > worst.total
+        worst = Need(*(where(more, new, old) for new, old in zip(here, worst, strict=True)))
+        most = minimum(most, _largest(line, capacity - reserved, demand))
+    held = Memory(
+        weights_bytes=worst.weights,
+        kv_bytes=worst.kv,
+        activations_bytes=worst.activations,
         reserved_bytes=reserved,
-        used_bytes=weights + kv + activations + reserved,
+        used_bytes=worst.total + reserved,
         capacity_bytes=capacity,
         max_batch=most * demand.groups,
+        tiers=place(worst, chip, demand.reserve)[0],
     )
+    return held, needs
 
 
-def _larger(
-    a: tuple[Number, Number, Number], b: tuple[Number, Number, Number]
-) -> tuple[Number, Number, Number]:
-    more = sum(b[1:], b[0]) > sum(a[1:], a[0])
-    return where(more, b[0], a[0]), where(more, b[1], a[1]), where(more, b[2], a[2])
+def _largest(line: Slope, usable: Number, demand: Demand) -> Number:
+    room = usable - line.weights
+    return where(room > 0, largest_batch(line, room, demand), 0)
 
 
-def place(memory: Memory, chip: Chip, reserve: Number) -> tuple[dict[str, Number], Streams]:
+def place(held: Need, chip: Chip, reserve: Number) -> tuple[dict[str, Number], Streams]:
     """Fill the tiers fastest first with activations, then weights, then the cache.
 
     Activations go first since every layer reuses them. The reserve shrinks each tier. Returns the
     bytes in use of each tier, and the seconds a byte of each kind: sum over tiers of share / bandwidth
-    (one tier after the other).
+    (one tier after the other). What is too much for all tiers is booked on the last.
     """
     tiers = storage(chip)
-    kinds = (memory.activations_bytes, memory.weights_bytes, memory.kv_bytes)
+    kinds = (held.activations, held.weights, held.kv)
     used: dict[str, Number] = {name: capacity * reserve for name, capacity, _ in tiers}
     seconds: list[Number] = [0.0, 0.0, 0.0]
     below: Number = 0.0  # capacity of the faster tiers
     for index, (name, capacity, bandwidth) in enumerate(tiers):
-        room = capacity * (1 - reserve)
+        above = below + capacity * (1 - reserve) if index < len(tiers) - 1 else held.total
         start: Number = 0.0  # where this kind begins in the one long row of bytes
         for kind, size in enumerate(kinds):
-            last = index == len(tiers) - 1
-            here = (
-                maximum(0, minimum(start + size, below + room) - maximum(start, below))
-                if not last
-                else clip(start + size - maximum(start, below), 0, size)
-            )
+            here = maximum(0, minimum(start + size, above) - maximum(start, below))
             used[name] = used[name] + here
-            share = here / maximum(size, 1e-30)
-            seconds[kind] = seconds[kind] + share / bandwidth
+            seconds[kind] = seconds[kind] + here / maximum(size, 1e-30) / bandwidth
             start = start + size
-        below = below + room
+        below = above
     return used, Streams(weights=seconds[1], kv=seconds[2], activations=seconds[0])

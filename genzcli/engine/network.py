@@ -110,23 +110,24 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
 
 
 def hop(payload: Number, boundary: int, stride: Number, platform: Platform, profile: Profile) -> Route:
-    """Point to point from pipeline stage `boundary` to the next; `stride` chips lie between the stages.
+    """Point to point from every chip of stage `boundary` to its like in the next, `stride` chips on.
 
-    Crosses the innermost level that holds both ends.
+    Crosses the innermost level that holds both ends, for the first chip of the stage and for the last.
     """
     total, detail = NOTHING, ""
     found: Number = 0
     within: Number = 1  # chips in one member of the level
+    start, end = boundary * stride, (boundary + 2) * stride - 1
     for level in platform.levels:
         reach = within * level.size
-        inside = floor(boundary * stride / reach) == floor((boundary + 1) * stride / reach)
+        inside = where(floor(start / reach) == floor(end / reach), 1, 0)
         apart = maximum(1, ceil(stride / within))
         wire = wire_of(level, 2, apart, _fit(profile, level.name, "send-recv"))
-        here = where(inside, 1, 0) * (1 - found)
+        here = inside * (1 - found)
         total = total + send(wire, payload).when(here > 0)
         if not is_array(here) and here:
             detail = level.name
-        found = maximum(found, where(inside, 1, 0))
+        found = maximum(found, inside)
         within = reach
     return _fitted("send-recv", total, payload, Group(size=2, stride=stride), profile, detail)
 

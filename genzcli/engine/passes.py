@@ -103,11 +103,11 @@ def run_context(setting: Setting, name: str, span: Span, rows: list[OperatorTime
     return run_operator(setting, operator, name, rows)
 
 
-def run_ends(setting: Setting, work: Tokens, rows: list[OperatorTime]) -> tuple[Parts, Parts]:
-    """The embedding and the head."""
-    first = run_operator(setting, blocks.embed(setting.model, work.tokens, setting.shard), "embedding", rows)
-    last = run_operator(setting, blocks.head(setting.model, work.heads, setting.shard), "head", rows)
-    return first, last
+def run_ends(first: Setting, last: Setting, work: Tokens, rows: list[OperatorTime]) -> tuple[Parts, Parts]:
+    """The embedding on the first stage and the head on the last."""
+    embedding = run_operator(first, blocks.embed(first.model, work.tokens, first.shard), "embedding", rows)
+    head = run_operator(last, blocks.head(last.model, work.heads, last.shard), "head", rows)
+    return embedding, head
 
 
 def step_parts(setting: Setting, sequences: Number) -> Parts:
@@ -136,13 +136,16 @@ def pipeline(
     setting: Setting,
     stages: tuple[Stage, ...],
     work: Tokens,
-    layer: dict[str, Parts],
+    layers: list[dict[str, Parts]],
     ends: tuple[Parts, Parts],
     hops: Parts,
 ) -> Pipeline:
-    """Stages from layers: a stage is its layers, and the embedding or the head at the ends."""
+    """Stages from layers: a stage is its layers, and the embedding or the head at the ends.
+
+    `layers` has, for each stage, the parts of one layer of each kind under that stage's placement.
+    """
     through, slowest = Parts(), None
-    for stage in stages:
+    for stage, layer in zip(stages, layers, strict=True):
         here = Parts()
         for name, repeat in stage.layers.items():
             here = here + layer[name] * repeat

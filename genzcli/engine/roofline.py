@@ -23,9 +23,9 @@ class Rates(Noun):
 
     dtype: str = text("format that matrix products run in")
     flop_per_s: Number = ratio("dense peak in that format")
-    weights_s_per_byte: Number = ratio("reading weights")
-    kv_s_per_byte: Number = ratio("reading and writing the cache")
-    activations_s_per_byte: Number = ratio("reading and writing activations")
+    weights: Number = ratio("seconds a byte of weights")
+    kv: Number = ratio("seconds a byte of the cache")
+    activations: Number = ratio("seconds a byte of activations")
     profile: Profile = noun(Profile, "calibration")
     phase: str = text("prefill or decode", default="prefill")
 
@@ -120,9 +120,9 @@ def time(operator: Operator, rates: Rates) -> Parts:
     fit = fit_for(rates.profile, operator.kind, rates.phase, rates.dtype)
     compute = operator.flop / (rates.flop_per_s * fit.compute_efficiency)
     moved = (
-        operator.weight_bytes * rates.weights_s_per_byte
-        + operator.kv_bytes * rates.kv_s_per_byte
-        + operator.activation_bytes * rates.activations_s_per_byte
+        operator.weight_bytes * rates.weights
+        + operator.kv_bytes * rates.kv
+        + operator.activation_bytes * rates.activations
     )
     memory = moved / fit.memory_efficiency
     both = corner(compute, memory, fit.corner)

@@ -1,0 +1,129 @@
+"""A scenario made ready: sharded, placed in memory, with the rates of every stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genzcli.engine import legal, memory, network
+from genzcli.engine.blocks import Options
+from genzcli.engine.feedforward import Routing
+from genzcli.engine.memory import Demand, Need
+from genzcli.engine.ops import Bytes, Shard
+from genzcli.engine.passes import Setting
+from genzcli.engine.result import Memory
+from genzcli.engine.roofline import Rates
+from genzcli.engine.stages import Stage, stages
+from genzcli.numeric import ceil, maximum, minimum
+from genzcli.spec.hardware import Chip
+from genzcli.spec.noun import Noun, noun, other
+from genzcli.spec.workload import Scenario
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Flag, Number
+
+
+class Case(Noun):
+    """A scenario made ready: what is shared by its passes."""
+
+    scenario: Scenario = noun(Scenario, "the question")
+    stages: tuple[Stage, ...] = other("pipeline stages")
+    settings: tuple[Setting, ...] = other("model, platform, shard and rates, for each stage")
+    memory: Memory = noun(Memory, "what fits")
+    requests: Number = other("running requests of one attention group")
+    fits: Flag = other("it fits")
+
+    @property
+    def setting(self) -> Setting:
+        """What does not depend on the stage can be asked of the first."""
+        return self.settings[0]
+
+    def under(self, phase: str, explain: bool = True) -> Case:
+        """The case with every stage's settings in a phase, with or without operator rows."""
+        seen: dict[int, Setting] = {}
+        for item in self.settings:
+            if id(item) not in seen:
+                rates = item.rates.replace(phase=phase)
+                seen[id(item)] = item.replace(rates=rates, explain=item.explain and explain)
+        return self.replace(settings=tuple(seen[id(item)] for item in self.settings))
+
+
+def prepare(scenario: Scenario, explain: bool) -> Case:
+    """Shard, memory, placement and rates."""
+    plan, model, chip = scenario.plan, scenario.model, scenario.platform.chip
+    shard = Shard(
+        tp=plan.tp,
+        dp=plan.dp if model.has_experts else 1,
+        ep=plan.ep,
+        sp=plan.sp,
+        size=Bytes.of(plan.precision),
+    )
+    pipeline = stages(model, plan.pp)
+    wanted = demand(scenario, shard)
+    held, needs = memory.fit(model, chip, pipeline, wanted)
+    fits, requests = held.used_bytes <= held.capacity_bytes, wanted.requests
+    if plan.batching == "continuous":
+        requests = minimum(requests, maximum(1, held.max_batch / plan.dp))
+        fits, most = held.max_batch >= plan.dp, held.max_batch
+        held, needs = memory.fit(model, chip, pipeline, wanted.replace(requests=requests))
+        held = held.replace(max_batch=most)
+    options = Options(
+        routing=Routing(rule=plan.routing, imbalance=plan.imbalance),
+        evenness=minimum(plan.batch / (plan.dp * requests), 1),
+        flash=plan.flash,
+        fused=plan.fused,
+    )
+    dtype = legal.compute_dtype(plan, chip)
+    setting = Setting(
+        model=model,
+        platform=network.extended(scenario.platform, plan.chips),
+        shard=shard,
+        rates=Rates(
+            dtype=dtype,
+            flop_per_s=chip.peaks[dtype],
+            profile=scenario.profile,
+            **memory.place(needs[0], chip, wanted.reserve)[1]._asdict(),
+        ),
+        options=options,
+        overlap=plan.overlap,
+        explain=explain,
+    )
+    return Case(
+        scenario=scenario,
+        stages=pipeline,
+        settings=_placed(setting, needs, chip, wanted.reserve),
+        memory=held,
+        requests=requests,
+        fits=fits,
+    )
+
+
+def _placed(setting: Setting, needs: list[Need], chip: Chip, reserve: Number) -> tuple[Setting, ...]:
+    """A setting for each stage; the same one where a single tier leaves nothing to place."""
+    if len(memory.storage(chip)) == 1:
+        return (setting,) * len(needs)
+    streams = [memory.place(held, chip, reserve)[1]._asdict() for held in needs]
+    return tuple(setting.replace(rates=setting.rates.replace(**each)) for each in streams)
+
+
+def demand(scenario: Scenario, shard: Shard) -> Demand:
+    """What the batch asks of one chip: the busiest attention group has ceil(batch / dp) requests."""
+    plan, usecase, profile = scenario.plan, scenario.usecase, scenario.profile
+    return Demand(
+        requests=ceil(plan.batch / plan.dp),
+        input_tokens=usecase.input_tokens,
+        output_tokens=usecase.output_tokens,
+        beams=usecase.beams,
+        groups=plan.dp,
+        pp=plan.pp,
+        together=plan.batching == "static",
+        page_tokens=profile.page_tokens,
+        activation_tokens=profile.activation_tokens,
+        reserve=profile.reserve if plan.reserve is None else plan.reserve,
+        shard=shard,
+    )
+
+
+def running(case: Case) -> Number:
+    """Requests in flight over the platform: the batch, or what memory holds of it."""
+    plan = case.scenario.plan
+    return plan.batch if plan.batching == "static" else minimum(plan.batch, case.requests * plan.dp)

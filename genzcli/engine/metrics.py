@@ -1,0 +1,93 @@
+"""Latencies, rates, energy and cost of a request, from the timings of its phases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genzcli.engine import energy
+from genzcli.engine.case import Case, running
+from genzcli.engine.result import Metrics
+from genzcli.engine.timing import Timing
+from genzcli.numeric import is_array, maximum, where
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
+    """Latencies, rates, energy and cost.
+
+    Static: TTFT is the prefill of the batch, TPOT the mean decode step, E2E = TTFT + (td - 1) TPOT.
+    """
+    plan, usecase = case.scenario.plan, case.scenario.usecase
+    outputs = usecase.output_tokens
+    ttft, tpot = prefill.mean.time, None if decode is None else decode.mean.time
+    if plan.batching == "continuous":
+        ttft, tpot = interleaved(ttft, tpot, outputs, case.requests)
+    busy = ttft if tpot is None else ttft + (outputs - 1) * tpot
+    active = running(case)
+    e2e = busy * plan.batch / active  # a queue behind a full memory, by Little's law
+    ttft = ttft + (e2e - busy)
+    rate = active * outputs / busy
+    joules = _joules_per_token(case, prefill, decode, busy, active)
+    usd = plan.price_usd_per_hour
+    if usd is None:
+        usd = energy.chip_price_usd_per_hour(case.scenario.platform)
+    return Metrics(
+        ttft_s=ttft,
+        tpot_s=None if tpot is None else _defined(tpot, outputs),
+        e2e_s=e2e,
+        output_tokens_per_s=rate,
+        total_tokens_per_s=rate * (usecase.input_tokens + outputs) / outputs,
+        requests_per_s=rate / outputs,
+        decode_tokens_per_s=None if tpot is None else _defined(active / tpot, outputs),
+        tokens_per_s_per_user=None if tpot is None else _defined(1 / tpot, outputs),
+        output_tokens_per_s_per_chip=rate / plan.chips,
+        average_w=None if joules is None else joules * rate,
+        joules_per_output_token=joules,
+        tokens_per_kwh=None if joules is None else 3.6e6 / joules,
+        usd_per_million_output_tokens=None if usd is None else usd * plan.chips / 3600 / rate * 1e6,
+    )
+
+
+def interleaved(
+    prefill: Number, step: Number | None, outputs: Number, requests: Number
+) -> tuple[Number, Number | None]:
+    """TTFT and TPOT of a server with `requests` requests a group in steady state.
+
+    A request's cycle holds its own prefill, td - 1 steps, and the prefills of the C - 1 others between
+    them: TPOT = step + (C - 1) / (td - 1) prefill. While others decode, a new request waits half
+    a step on average. With one output token there are no steps, and the others' prefills stand before
+    the own.
+    """
+    alone = prefill * requests
+    if step is None:
+        return alone, None
+    wait = step / 2 * (requests - 1) / requests
+    spread = (requests - 1) / maximum(outputs - 1, 1) * prefill
+    return where(outputs > 1, prefill + wait, alone), step + spread
+
+
+def _joules_per_token(
+    case: Case, prefill: Timing, decode: Timing | None, busy: Number, active: Number
+) -> Number | None:
+    """Energy of all requests in flight over their output tokens.
+
+    Static power runs the whole time. The batch's work is one prefill pass, or one a request where they
+    do not arrive together, and td - 1 steps.
+    """
+    scenario, outputs = case.scenario, case.scenario.usecase.output_tokens
+    plan, split = scenario.plan, scenario.platform.chip.power_split
+    power = energy.chip_power_w(scenario.platform)
+    if power is None:
+        return None
+    work = prefill.work if plan.batching == "static" else prefill.work * case.requests
+    if decode is not None:
+        work = work + decode.work * (outputs - 1)
+    total = energy.static_w(power, split, plan.chips) * busy
+    return (total + energy.dynamic_j(power, split, work, plan.tp * plan.dp)) / (active * outputs)
+
+
+def _defined(value: Number, outputs: Number) -> Number:
+    """NaN at one output token, where an array holds that beside others."""
+    return where(outputs > 1, value, float("nan")) if is_array(outputs) else value

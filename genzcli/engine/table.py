@@ -1,0 +1,132 @@
+"""Layers timed once for each placement and kind, and the operator rows of `--explain`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from genzcli.engine import passes
+from genzcli.engine.case import Case
+from genzcli.engine.passes import Pipeline, Setting
+from genzcli.engine.result import OperatorTime
+from genzcli.engine.roofline import Parts
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+_SUMS = (
+    "flop",
+    "weight_bytes",
+    "kv_bytes",
+    "activation_bytes",
+    "network_bytes",
+    "compute_s",
+    "memory_s",
+    "network_s",
+    "overhead_s",
+)
+
+
+def _scaled(row: OperatorTime, factor: Number) -> OperatorTime:
+    return row.replace(**{key: getattr(row, key) * factor for key in _SUMS})
+
+
+class Mix:
+    """Sum of lists of operator rows that differ in numbers only."""
+
+    def __init__(self) -> None:
+        self.rows: list[OperatorTime] = []
+
+    def add(self, rows: list[OperatorTime], weight: Number) -> None:
+        scaled = [_scaled(row, weight) for row in rows]
+        if not self.rows:
+            self.rows = scaled
+            return
+        self.rows = [
+            old.replace(**{key: getattr(old, key) + getattr(new, key) for key in _SUMS})
+            for old, new in zip(self.rows, scaled, strict=True)
+        ]
+
+
+class Table:
+    """Times the layers of every stage, once for each placement and kind, and keeps the operator rows."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.ends: list[OperatorTime] = []
+        self.kinds: dict[str, Mix] = {}  # by kind of layer
+        self.uses: dict[str, int] = {}
+
+    def layers(self, run: Callable[[Setting, str, list[OperatorTime]], Parts]) -> list[dict[str, Parts]]:
+        """For each stage, `run` of one layer of each kind; equal stages and placements run once."""
+        done: dict[tuple[int, str], tuple[Parts, list[OperatorTime]]] = {}
+        uses: dict[tuple[int, str], int] = {}
+        result = []
+        for stage, setting in zip(self.case.stages, self.case.settings, strict=True):
+            layer = {}
+            for name, repeat in stage.layers.items():
+                key = id(setting), name
+                if key not in done:
+                    rows: list[OperatorTime] = []
+                    done[key] = run(setting, name, rows), rows
+                uses[key] = uses.get(key, 0) + repeat * stage.repeat
+                layer[name] = done[key][0]
+            result.append(layer)
+        if self.case.setting.explain:
+            self._keep({key: rows for key, (_, rows) in done.items()}, uses)
+        return result
+
+    def _keep(
+        self, found: dict[tuple[int, str], list[OperatorTime]], uses: dict[tuple[int, str], int]
+    ) -> None:
+        """Rows of a kind of layer over all its uses."""
+        kinds: dict[str, Mix] = {}
+        self.uses = {}
+        for key, rows in found.items():
+            kinds.setdefault(key[1], Mix()).add(rows, uses[key])
+            self.uses[key[1]] = self.uses.get(key[1], 0) + uses[key]
+        for name, mix in kinds.items():
+            self.kinds.setdefault(name, Mix()).rows.extend(mix.rows)
+
+    def report(self, line: Pipeline, parts: Parts, sequences: Number) -> tuple[OperatorTime, ...]:
+        """The rows in running order, and what is not an operator, so that the table adds up."""
+        if not self.case.setting.explain:
+            return ()
+        rows = list(self.ends)
+        for name, mix in self.kinds.items():
+            rows += [row.replace(count=self.uses[name]) for row in mix.rows]
+        table = [row for row in _in_running_order(rows) if row.time_s > 0]
+        host = passes.step_parts(self.case.setting, sequences).overhead
+        between = line.through.time - sum((row.time_s for row in table), 0.0) - host
+        if host > 0:
+            table.append(OperatorTime(name="host", kind="step", block="step", overhead_s=host))
+        if self.case.scenario.plan.pp > 1:
+            table += _pipeline_rows(between, parts + line.through * -1.0)
+        return tuple(table)
+
+
+def _pipeline_rows(between: Number, waits: Parts) -> list[OperatorTime]:
+    """The hops between stages, and the time a micro-batch waits for the others."""
+    hops = OperatorTime(name="send-recv", kind="collective", block="stages", network_s=between)
+    others = OperatorTime(
+        name="other micro-batches",
+        kind="pipeline",
+        block="stages",
+        compute_s=waits.compute,
+        memory_s=waits.memory,
+        network_s=waits.network,
+        overhead_s=waits.overhead,
+    )
+    return [hops, others]
+
+
+def _in_running_order(rows: list[OperatorTime]) -> list[OperatorTime]:
+    """Embedding, layers, head; in a layer the attention kernel stands before the output projection."""
+
+    def place(row: OperatorTime) -> tuple[int, str, int]:
+        end = {"embedding": -1, "head": 1}.get(row.block, 0)
+        before_output = row.name in ("norms", "qkv", "rotary")
+        return end, row.block if end == 0 else "", 0 if before_output else 1 if row.kind == "attention" else 2
+
+    return sorted(rows, key=place)

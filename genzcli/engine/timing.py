@@ -1,0 +1,144 @@
+"""Prefill and decode of a case: which passes run, and how the pipeline schedules them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genzcli.engine import passes
+from genzcli.engine.attention import Span, decode_span, prefill_span
+from genzcli.engine.case import Case
+from genzcli.engine.passes import Pipeline, Setting, Tokens
+from genzcli.engine.result import OperatorTime
+from genzcli.engine.roofline import Parts
+from genzcli.engine.table import Mix, Table
+from genzcli.numeric import clip, is_array, maximum, minimum, sqrt
+from genzcli.spec.noun import Noun, noun, other
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+# Three-point Gauss-Legendre on [-1, 1], weights halved so that they add to one.
+_NODES = ((-(0.6**0.5), 5 / 18), (0.0, 8 / 18), (0.6**0.5, 5 / 18))
+
+
+class Timing(Noun):
+    """A phase before it is reported: the schedule's parts, all work done, and the operator rows."""
+
+    mean: Parts = noun(Parts, "of the pass, or of the mean decode step")
+    first_s: Number = other("first decode step, or the pass")
+    last_s: Number = other("last decode step, or the pass")
+    work: Parts = noun(Parts, "busy seconds of one chip of every stage, all micro-batches")
+    rows: tuple[OperatorTime, ...] = other("operator rows", default=())
+
+
+def time_prefill(case: Case) -> Timing:
+    """The pass over the prompts: of the whole batch when it arrives together, of one request otherwise."""
+    scenario = case.scenario
+    together = case.requests if scenario.plan.batching == "static" else 1
+    micro = minimum(together, scenario.plan.pp)
+    each, prompt = together / micro, scenario.usecase.input_tokens
+    work = Tokens(tokens=each * prompt, sequences=each, heads=each)
+    table = Table(case)
+
+    def layer(setting: Setting, name: str, rows: list[OperatorTime]) -> Parts:
+        span = prefill_span(each, prompt, 0, setting.model.blocks[name].attention.window)
+        fixed = passes.run_layer(setting, name, work.tokens, rows)
+        return fixed + passes.run_context(setting, name, span, rows)
+
+    line = _line(case, work, table.layers(layer), table)
+    parts = passes.prefill_parts(line, micro)
+    return Timing(
+        mean=parts,
+        first_s=parts.time,
+        last_s=parts.time,
+        work=passes.work_parts(line, micro),
+        rows=table.report(line, parts, each),
+    )
+
+
+def time_decode(case: Case) -> Timing | None:
+    """Mean, first and last decode step; None when one token is all that is asked for."""
+    scenario = case.scenario
+    steps = scenario.usecase.output_tokens - 1
+    if not is_array(steps) and steps < 1:
+        return None
+    steps = maximum(steps, 1)
+    case = case.under("decode")
+    micro = minimum(case.requests, scenario.plan.pp)
+    each = case.requests / micro
+    tokens = each * scenario.usecase.beams
+    work = Tokens(tokens=tokens, sequences=each, heads=tokens)
+    table = Table(case)
+    fixed = table.layers(lambda setting, name, rows: passes.run_layer(setting, name, tokens, rows))
+    mean_attention = table.layers(
+        lambda setting, name, rows: _mean_attention(case, setting, name, each, steps, rows)
+    )
+    mean = _line(case, work, _added(fixed, mean_attention), table)
+    quiet = Table(case.under("decode", explain=False))
+
+    def at(step: Number) -> Number:
+        attention = quiet.layers(
+            lambda setting, name, rows: _attention_at(case, setting, name, each, step, rows)
+        )
+        line = _line(quiet.case, work, _added(fixed, attention), quiet)
+        return passes.decode_parts(line, micro).time
+
+    parts = passes.decode_parts(mean, micro)
+    return Timing(
+        mean=parts,
+        first_s=at(1),
+        last_s=at(steps),
+        work=passes.work_parts(mean, micro),
+        rows=table.report(mean, parts, each),
+    )
+
+
+def _added(a: list[dict[str, Parts]], b: list[dict[str, Parts]]) -> list[dict[str, Parts]]:
+    return [{name: one[name] + two[name] for name in one} for one, two in zip(a, b, strict=True)]
+
+
+def _line(case: Case, work: Tokens, layers: list[dict[str, Parts]], table: Table) -> Pipeline:
+    ends = passes.run_ends(case.settings[0], case.settings[-1], work, table.ends)
+    hops = passes.all_hops(case.setting, work.tokens, case.scenario.plan.pp)
+    return passes.pipeline(case.setting, case.stages, work, layers, ends, hops)
+
+
+def _attention_at(
+    case: Case, setting: Setting, name: str, each: Number, step: Number, rows: list[OperatorTime]
+) -> Parts:
+    usecase = case.scenario.usecase
+    window = setting.model.blocks[name].attention.window
+    span: Span = decode_span(each, usecase.beams, usecase.input_tokens, step, window)
+    return passes.run_context(setting, name, span, rows)
+
+
+def _mean_attention(
+    case: Case, setting: Setting, name: str, each: Number, steps: Number, rows: list[OperatorTime]
+) -> Parts:
+    """Mean over the steps 1..n of the attention kernel's time.
+
+    Three Gauss nodes scaled to the variance of n whole steps, (n^2 - 1) / 12, so that sums of cubics
+    are exact. A window bends the curve twice: where the context fills it, and where a beam's own
+    tokens do. The nodes cover the steps before; between and behind the bends the kernel's counts are
+    straight lines, and one node each is enough.
+    """
+    window, prompt = setting.model.blocks[name].attention.window, case.scenario.usecase.input_tokens
+    total, mixed = Parts(), Mix()
+
+    def add(step: Number, share: Number) -> None:
+        nonlocal total
+        own: list[OperatorTime] = []
+        total = total + _attention_at(case, setting, name, each, step, own) * share
+        mixed.add(own, share)
+
+    bend = steps if window is None else clip(window - prompt, 0, steps)
+    inside = maximum(bend, 1)
+    middle, half = (inside + 1) / 2, sqrt(inside * inside - 1) / 2
+    for node, weight in _NODES:
+        add(middle + node * half, weight * bend / steps)
+    if window is not None:
+        own_fill = clip(window, bend, steps)
+        add(maximum((bend + 1 + own_fill) / 2, 1), (own_fill - bend) / steps)
+        add(steps, (steps - own_fill) / steps)
+    rows.extend(mixed.rows)
+    return total

@@ -1,0 +1,193 @@
+"""What the GenZ paper states in numbers, re-derived from the catalog's models.
+
+"Demystifying AI Platform Design for Distributed Inference of Next-Generation LLM models". FP8 weights and
+KV, ideal machines. Where the paper does not print an assumption, the test says which one reproduces it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import ClassVar
+
+import pytest
+from engine_samples import platform
+
+from genzcli.catalog.load import Catalog
+from genzcli.engine.estimate import estimate
+from genzcli.engine.parameters import kv_elements_per_token, parameters
+from genzcli.engine.result import Estimate
+from genzcli.spec.dtype import Precision
+from genzcli.spec.hardware import Chip, Platform, Tier
+from genzcli.spec.model import Model
+from genzcli.spec.profile import Profile
+from genzcli.spec.workload import Plan, Scenario, UseCase
+
+PAPER = Profile(name="ideal", stack="ideal", operators={}, activation_tokens=16384)
+BEAMS = 4  # Table III, but for chat's 2
+
+
+@cache
+def model(name: str) -> Model:
+    return Catalog().model(name)
+
+
+def hgx(chips: int = 8) -> Platform:
+    """H100s on one NVLink switch, 450 GB/s each way; written out, so that a datasheet cannot move a claim."""
+    from genzcli.spec.hardware import Level
+
+    chip = Chip(
+        name="h100",
+        kind="gpu",
+        peaks={"bf16": 989.4e12, "fp8": 1979e12},
+        memory={"hbm": Tier(capacity_bytes=85.5e9, bandwidth_bytes_per_s=3.35e12)},
+    )
+    switch = Level(
+        name="nvlink",
+        size=chips,
+        topology="switch",
+        bandwidth_bytes_per_s=25e9,
+        links=18,
+        latency_s=5e-7,
+        reduces=True,
+    )
+    return platform(switch, chip=chip)
+
+
+def serve(
+    name: str, inputs: int, outputs: int, on: Platform, precision: str = "fp8", **how: object
+) -> Estimate:
+    plan = Plan(precision=Precision.of(precision), **how)
+    use = UseCase(input_tokens=inputs, output_tokens=outputs)
+    got = estimate(
+        Scenario(model=model(name), platform=on, usecase=use, plan=plan, profile=PAPER), explain=True
+    )
+    assert got.fits, got.why
+    return got
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "share", "tolerance"),
+    [
+        ("llama-2-7b", "all", 0.82, 0.03),
+        ("gpt-3-175b", "all", 0.27, 0.03),
+        ("gpt-4-1.8t", "all", 0.028, 0.03),  # over all weights, with as many KV heads as heads
+        ("mixtral-8x7b", "active", 0.11, 0.05),  # 10.5 %, which the paper rounds up to 11
+        # LLaMA2-70B's printed 20 % is not the model's: 8 KV heads give 4.8 %, 64 would give 39 %.
+        ("llama-2-70b", "all", 0.048, 0.03),
+    ],
+)
+def test_claim_1_kv_over_weights_in_code_generation(
+    name: str, weights: str, share: float, tolerance: float
+) -> None:
+    # 2 (tau_p + Sb tau_d) Hkv dh L over the weights without embeddings; 20,000 + 4 x 50 tokens
+    found = parameters(model(name))
+    kv = kv_elements_per_token(model(name)) * (20_000 + BEAMS * 50)
+    below = found.layers - (found.inactive if weights == "active" else 0)
+    assert kv / below == pytest.approx(share, rel=tolerance)
+
+
+@pytest.mark.parametrize(("name", "share"), [("mixtral-8x7b", 0.27), ("gpt-4-1.8t", 0.15)])
+def test_claim_2_weights_used_by_a_token(name: str, share: float) -> None:
+    found = parameters(model(name))
+    assert found.active / found.total == pytest.approx(share, rel=0.03)
+
+
+FIVE = ("llama-2-7b", "mixtral-8x7b", "llama-2-70b", "gpt-3-175b", "gpt-4-1.8t")
+
+
+def prefill_flop(name: str, inputs: int) -> float:
+    """FLOP of one prompt; a causal one, from the engine's own counts."""
+    vast = Chip(
+        name="vast",
+        kind="hypothetical",
+        peaks={"fp8": 1e18},
+        memory={"any": Tier(capacity_bytes=1e16, bandwidth_bytes_per_s=1e16)},
+    )
+    return float(serve(name, inputs, 1, platform(chip=vast)).phases["prefill"].flop)
+
+
+def test_claim_3_compute_requirement_of_rag_over_qa() -> None:
+    # FLOP / TTFT: 10,000 tokens in 0.4 s over 1000 in 0.2 s; linear layers give 5, attention the rest: 5.41
+    ratios = [(prefill_flop(name, 10_000) / 0.4) / (prefill_flop(name, 1000) / 0.2) for name in FIVE]
+    assert min(ratios) > 5
+    assert sum(ratios) / 5 == pytest.approx(5.41, rel=0.01)
+
+
+def test_claim_4_bandwidth_requirement_of_rag_over_qa() -> None:
+    # (active weights + KV at the last token) / TPOT, both 10 ms: GPT-4 goes up 8 %
+    found, each = parameters(model("gpt-4-1.8t")), kv_elements_per_token(model("gpt-4-1.8t"))
+    qa, rag = (found.active + each * (inputs + BEAMS * 200) for inputs in (1000, 10_000))
+    assert rag / qa - 1 == pytest.approx(0.08, rel=0.03)
+
+
+class TestClaim7:
+    """Mixtral-8x22B, 4 H100, EP 4, batch 32, FP8: TPOT 3.23 ms if tokens spread evenly, 11.33 to one.
+
+    What reproduces both, within 3 %: attention over all four chips (TP x EP = chips), a short context (the
+    paper prints none; with 4096 tokens the KV alone adds 1.2 ms), and for the even case the weights of K = 2
+    of E = 8 experts in the whole step, spread over the four chips: half an expert, 151 MB a chip and layer.
+    The uneven case reads two whole experts on one chip and computes all 64 (token, expert) pairs there.
+
+    The even case is not what 32 tokens do. They choose 64 experts, so all 8 are touched, and a chip reads
+    both of its experts however evenly the load is spread: 10.9 ms, 2 % below the worst case, not 3.5 times.
+    """
+
+    @staticmethod
+    def tpot(routing: str, inputs: int = 1) -> tuple[float, float]:
+        """Milliseconds of a step, and of the experts' GEMMs in it."""
+        got = serve("mixtral-8x22b", inputs, 2, hgx(4), batch=32, tp=4, ep=4, routing=routing)
+        rows = got.phases["decode"].operators
+        moe = sum(row.time_s for row in rows if row.kind == "moe")
+        return 1e3 * float(got.metrics.tpot_s or 0), 1e3 * float(moe)
+
+    def test_all_to_one(self) -> None:
+        assert self.tpot("worst")[0] == pytest.approx(11.33, rel=0.03)
+        assert self.tpot("worst", 1000)[0] == pytest.approx(11.33, rel=0.03)
+
+    def test_even_with_active_weights_only(self) -> None:
+        step, experts = self.tpot("balanced")
+        half_an_expert = 56 * 3 * 6144 * 16384 / 2 / 3.35e12 * 1e3  # 2.52 ms
+        assert step - experts + half_an_expert == pytest.approx(3.23, rel=0.03)
+
+    def test_even_as_kernels_do_it(self) -> None:
+        # two experts a chip: 4 x 2.52 = 10.1 ms of weights
+        step, experts = self.tpot("balanced")
+        assert experts == pytest.approx(10.1, rel=0.01)
+        assert step == pytest.approx(10.87, rel=0.01)
+        assert self.tpot("uniform")[0] == pytest.approx(step, rel=0.001)  # 0.75^32 is 0.01 %
+
+
+class TestClaim8:
+    """8 x H100, 4096 tokens in, 256 out: EP is best for prefill when balanced, TP or TP + EP for decode.
+
+    Holds for Mixtral in BF16, batch 8 and 64, under the engine's accounting: EP there is attention-DP 8 with
+    one expert a chip, TP + EP means attention cut over 8 chips and experts spread (dp 1: no dispatch, one
+    all-reduce). EP wins prefill by the bytes on the links: two all-to-alls of 2 copies of a chip's own eighth
+    of the tokens, against two all-reduces of all of them. It loses decode because every chip then reads
+    the whole of the attention weights. Between TP and TP + EP the engine sees under 1 %: they read the
+    same bytes and send the same all-reduce; only small tiles, which a roofline does not have, would
+    tell them apart. Chunked prefill (chunk 512) is not modelled here.
+    """
+
+    TP: ClassVar[dict[str, int]] = {"tp": 8}
+    TP_EP: ClassVar[dict[str, int]] = {"tp": 8, "ep": 8}
+    EP: ClassVar[dict[str, int]] = {"tp": 1, "dp": 8, "ep": 8}
+    MIXED: ClassVar[dict[str, int]] = {"tp": 2, "dp": 4, "ep": 4}
+
+    @pytest.mark.parametrize("name", ["mixtral-8x7b", "mixtral-8x22b"])
+    @pytest.mark.parametrize("batch", [8, 64])
+    def test_best_of_each_phase(self, name: str, batch: int) -> None:
+        def both(how: dict[str, int]) -> tuple[float, float]:
+            got = serve(name, 4096, 256, hgx(), "bf16", batch=batch, routing="balanced", **how).metrics
+            return float(got.ttft_s or 0), float(got.tpot_s or 0)
+
+        tp, tp_ep, ep, mixed = map(both, (self.TP, self.TP_EP, self.EP, self.MIXED))
+        assert ep[0] < min(tp[0], tp_ep[0], mixed[0])
+        assert max(tp[1], tp_ep[1]) < min(ep[1], mixed[1])
+        assert tp_ep[1] == pytest.approx(tp[1], rel=0.01)
+
+    def test_not_when_one_rank_gets_everything(self) -> None:
+        how = {"batch": 8, "routing": "worst"}
+        ep = serve("mixtral-8x7b", 4096, 256, hgx(), "bf16", **self.EP, **how).metrics.ttft_s
+        tp = serve("mixtral-8x7b", 4096, 256, hgx(), "bf16", **self.TP, **how).metrics.ttft_s
+        assert ep is not None and tp is not None and ep > 2 * tp
