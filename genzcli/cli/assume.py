@@ -1,0 +1,110 @@
+"""What was chosen for the user, one sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from genzcli.cli.request import Request
+from genzcli.cli.resolve import Resolved
+from genzcli.engine.legal import compute_dtype
+from genzcli.report.words import formats
+from genzcli.spec.hardware import Chip, Platform
+from genzcli.spec.source import Source
+from genzcli.spec.workload import Scenario
+
+
+def assumptions(resolved: Resolved) -> tuple[str, ...]:
+    """Everything taken by default, and every catalog number in use that is itself a guess."""
+    request, scenario = resolved.request, resolved.scenario
+    said = [*_workload(request, scenario), *_plan(resolved), *_software(request, scenario)]
+    said += _hardware(scenario)
+    said += scenario.assumptions
+    return tuple(said)
+
+
+def _workload(request: Request, scenario: Scenario) -> Iterator[str]:
+    usecase, plan, model = scenario.usecase, scenario.plan, scenario.model
+    defaults = []
+    if request.usecase is None:
+        if request.input is None:
+            defaults.append(f"{usecase.input_tokens:g} input tokens")
+        if request.output is None:
+            defaults.append(f"{usecase.output_tokens:g} output tokens")
+    if request.batch is None and request.concurrency is None and usecase.batch is None:
+        defaults.append(f"batch {plan.batch:g}")
+    if defaults:
+        yield f"{', '.join(defaults)} (defaults)"
+    longest = usecase.input_tokens + usecase.output_tokens
+    if model.max_context is not None and longest > model.max_context:
+        yield f"{longest:g} tokens a request, beyond the {model.max_context:g} that {model.name} was made for"
+
+
+def _plan(resolved: Resolved) -> Iterator[str]:
+    request, plan = resolved.request, resolved.scenario.plan
+    if resolved.note and plan.chips > 1:
+        yield resolved.note
+    edited = any(edit.path.startswith("plan.precision") for edit in resolved.edits)
+    if request.precision is None and not edited:
+        yield f"precision {formats(plan.precision, plan.precision.compute)}, as the model is published"
+    chip = resolved.scenario.platform.chip
+    dtype = compute_dtype(plan, chip)
+    if dtype != plan.precision.compute:
+        yield f"matrix products run in {dtype}, since {chip.name} has no peak for {plan.precision.compute}"
+    if plan.batching == "static":
+        if plan.batch > 1:
+            yield "static batching: the batch arrives together"
+    else:
+        yield "continuous batching in steady state: one prefill at a time between decode steps"
+    if resolved.scenario.model.has_experts and request.routing is None:
+        yield f"{plan.routing} routing of tokens to experts"
+    for edit in resolved.edits:
+        yield f"{edit.path} set to {edit.value}"
+
+
+def _software(request: Request, scenario: Scenario) -> Iterator[str]:
+    profile = scenario.profile
+    if profile.evidence == "generic":
+        yield f"efficiencies of profile {profile.name}: generic, not measured on this chip and stack"
+    elif profile.evidence == "ideal":
+        yield f"profile {profile.name}: pure roofline, an upper bound and no forecast"
+    elif request.stack is None or profile.note:
+        yield f"efficiencies of profile {profile.name} ({profile.evidence})"
+
+
+def _hardware(scenario: Scenario) -> Iterator[str]:
+    chip = scenario.platform.chip
+    if chip.status != "shipping":
+        yield f"{chip.name} is {chip.status}: its figures are not final"
+    guessed = list(_guesses(scenario))
+    if guessed:
+        yield f"assumed in the catalog: {', '.join(guessed)}"
+
+
+def _guesses(scenario: Scenario) -> Iterator[str]:
+    """Numbers in use whose source is `assumed`, by their path."""
+    platform, plan = scenario.platform, scenario.plan
+    chip = platform.chip
+    dtype = compute_dtype(plan, chip)
+    used = [f"peaks.{dtype}", "power", "power_split"]
+    used += [f"memory.{name}" for name, tier in chip.memory.items() if tier.role == "storage"]
+    if plan.price_usd_per_hour is None:
+        used.append("price")
+    yield from _assumed("chip", chip, used)
+    used = ["power"]
+    if plan.price_usd_per_hour is None and chip.price_usd_per_hour is None:
+        used.append("price")
+    if plan.chips > 1:
+        used.append("levels")
+    if plan.chips > platform.chips:
+        used.append("scale_out")
+    yield from _assumed("platform", platform, used)
+
+
+def _assumed(root: str, noun: Chip | Platform, used: list[str]) -> Iterator[str]:
+    for path, source in noun.sources.items():
+        if _is_guess(source) and any(path == name or path.startswith(f"{name}.") for name in used):
+            yield f"{root} {path.removeprefix('levels.').replace('.', ' ').replace('_', '-')}"
+
+
+def _is_guess(source: Source) -> bool:
+    return source.kind == "assumed" and source.reference != "set by the user"

@@ -1,0 +1,116 @@
+"""`genz check`: scenario files, several at once; the exit code is the worst verdict."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from genzcli.cli.formats import Catalogs, ExitZero, Format, Json, Quiet, chosen
+
+
+class Result(NamedTuple):
+    """One scenario of one file: its answer, or what is wrong with it."""
+
+    file: str
+    name: str
+    answer: Any
+    error: str
+
+
+def command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Scenario files; - is stdin.")],
+    catalog: Catalogs = None,
+    format: Format = "table",
+    json: Json = False,
+    quiet: Quiet = False,
+    exit_zero: ExitZero = False,
+) -> int:
+    """Answer the scenarios of files, for CI.
+
+    A file has the words of `genz run`: every long flag with underscores for dashes, `slo:`, `set:` and
+    `name:`; a list under `scenarios:` shares what stands beside it. The worst verdict is the exit code:
+    2 bad input, 3 does not fit, 1 an SLO failed, 0 passed.
+
+    \b
+    Example:
+      genz run llama-3.1-70b h100-sxm -n 8 -u chat --save chat.yaml
+      genz check chat.yaml
+    """
+    from genzcli.cli.app import complain
+    from genzcli.cli.evaluate import exit_code
+    from genzcli.cli.exits import Exit, lenient, worst
+    from genzcli.cli.streams import emit
+
+    kind = chosen(format, json)
+    _once(files)
+    results = [result for file in files for result in _answers(file, tuple(catalog or ()), kind)]
+    for result in results:
+        if result.error:
+            complain(result.error)
+    code = worst(Exit.BAD_INPUT if item.error else exit_code(item.answer) for item in results)
+    if any(not item.error for item in results):  # with nothing answered, stdout stays empty
+        emit(_report(results, kind, quiet, code))
+    return lenient(code, exit_zero)
+
+
+def _once(files: list[str]) -> None:
+    from genzcli.errors import GenzError
+
+    if files.count("-") > 1:
+        raise GenzError("stdin is named twice", where="FILE", cure="keep one -")
+
+
+def _answers(file: str, catalogs: tuple[str, ...], kind: str) -> list[Result]:
+    """Every scenario of a file; one that is bad does not stop the others."""
+    from genzcli.cli.evaluate import evaluate
+    from genzcli.cli.resolve import resolve
+    from genzcli.cli.scenarios import read_file
+    from genzcli.errors import GenzError
+
+    shown = "stdin" if file == "-" else file
+    results = []
+    for request in read_file(file, catalogs):
+        if isinstance(request, GenzError):
+            results.append(Result(shown, "", None, str(request)))
+            continue
+        try:
+            answer = evaluate(resolve(request), explain=kind == "json", file=shown)
+            results.append(Result(shown, request.name, answer, ""))
+        except GenzError as error:
+            placed = error if shown in error.where else error.at(request.places.get("model", shown))
+            results.append(Result(shown, request.name, None, str(placed)))
+    return results
+
+
+def _report(results: list[Result], kind: str, quiet: bool, code: int) -> str:
+    if kind == "json":
+        from genzcli.report.json import check_document, dumps, run_document
+
+        return dumps(check_document([_object(item, run_document) for item in results]))
+    if kind == "csv":
+        from genzcli.report import csv
+
+        return csv.table([_record(item, csv.record) for item in results])
+    from genzcli.report.pages import Outcome, check_page
+
+    status = {0: "PASS", 1: "FAIL", 2: "ERROR", 3: "DOES NOT FIT"}[code]
+    page = check_page([Outcome(item.name, item.answer, item.error) for item in results], status)
+    if kind == "markdown":
+        from genzcli.report.markdown import markdown
+
+        return markdown(page, quiet)
+    from genzcli.report.table import render
+
+    return render(page, quiet)
+
+
+def _object(item: Result, run_document: Any) -> dict[str, Any]:
+    head = {"name": item.name or None, "file": item.file}
+    return {**head, "error": item.error} if item.error else {**head, **run_document(item.answer)}
+
+
+def _record(item: Result, record: Any) -> dict[str, Any]:
+    if item.error:
+        return {"file": item.file, "name": item.name, "error": item.error}
+    return {"file": item.file, **record(item.answer), "error": None}

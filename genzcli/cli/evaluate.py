@@ -1,0 +1,46 @@
+"""From a scenario to an answer: estimate, judge, cure, and the exit code of the verdict."""
+
+from __future__ import annotations
+
+from genzcli import slo
+from genzcli.cli.assume import assumptions
+from genzcli.cli.exits import Exit
+from genzcli.cli.resolve import Resolved
+from genzcli.engine.estimate import estimate
+from genzcli.engine.legal import compute_dtype
+from genzcli.errors import GenzError
+from genzcli.explore.cure import Cure
+from genzcli.explore.cure import cures as find_cures
+from genzcli.report.answer import Answer
+
+
+def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer:
+    """The answer to a resolved scenario; `explain` fills the operator rows."""
+    scenario = resolved.scenario
+    try:
+        answer = estimate(scenario, explain=explain)
+    except GenzError as error:
+        raise resolved.placed(error) from None
+    limits = scenario.usecase.slo
+    judged = slo.judge(answer, limits)
+    verdict = slo.verdict(judged)
+    cures: tuple[Cure, ...] = ()
+    if not answer.fits or verdict == "fail":
+        cures = find_cures(scenario, limits, resolved.fixed)
+    return Answer(
+        estimate=answer,
+        judged=judged,
+        verdict=verdict,
+        cures=cures,
+        hardware=resolved.hardware,
+        compute_dtype=compute_dtype(scenario.plan, scenario.platform.chip),
+        assumptions=assumptions(resolved),
+        file=file,
+    )
+
+
+def exit_code(answer: Answer) -> Exit:
+    """The verdict as an exit code."""
+    if not answer.estimate.fits:
+        return Exit.DOES_NOT_FIT
+    return Exit.SLO_FAILED if answer.verdict == "fail" else Exit.OK

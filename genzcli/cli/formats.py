@@ -1,0 +1,32 @@
+"""The options that every command shares, and `--format`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from genzcli.errors import GenzError, nearest
+
+FORMATS = ("table", "json", "csv", "markdown")
+
+Format = Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the answer.")]
+Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line; nothing on stderr.")]
+ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 where the verdict would be 1 or 3.")]
+Catalogs = Annotated[
+    list[str] | None,
+    typer.Option("--catalog", metavar="DIR", help="Look in this catalog first; repeatable."),
+]
+
+
+def chosen(word: str, json: bool) -> str:
+    """The format asked for."""
+    if json and word not in ("table", "json"):
+        raise GenzError(f"--json and --format {word} exclude each other", where="--format", cure="keep one")
+    if word not in FORMATS:
+        near = nearest(word, FORMATS, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        cure = f"{meant}choose from {', '.join(FORMATS)}"
+        raise GenzError(f"unknown format {word!r}", where="--format", cure=cure)
+    return "json" if json else word

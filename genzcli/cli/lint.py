@@ -1,0 +1,97 @@
+"""`genz lint`: what is wrong or odd in the catalogs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from genzcli.cli.formats import Format, Json, Quiet, chosen
+
+#: How far the counted parameters of a model may be from the published ones.
+TOLERANCE = 0.02
+
+
+def command(
+    folders: Annotated[
+        list[str] | None, typer.Argument(metavar="[DIR…]", help="Catalogs to look at [the search path].")
+    ] = None,
+    format: Format = "table",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Check catalog files: schema, sources, plausible values, parameter counts.
+
+    Exit code 2 where there is an error; warnings leave it 0.
+
+    \b
+    Example:
+      genz lint ./my-catalog
+    """
+    from genzcli.catalog.find import FOLDERS
+    from genzcli.catalog.lint import lint
+    from genzcli.catalog.load import Catalog
+    from genzcli.cli.exits import Exit
+    from genzcli.cli.streams import emit
+
+    form = chosen(format, json)
+    catalog = Catalog(folders or ())
+    entries = [entry for kind in FOLDERS for entry in catalog.entries(kind) if _inside(entry.path, folders)]
+    found = [item for item in lint(catalog) if _inside(item.where.partition(":")[0], folders)]
+    found += [item for entry in entries if entry.kind == "models" for item in _counts(entry)]
+    emit(_report(found, len(entries), form, quiet))
+    return Exit.BAD_INPUT if any(item.level == "error" for item in found) else Exit.OK
+
+
+def _inside(path: str, folders: list[str] | None) -> bool:
+    """Whether a file belongs to what was asked about."""
+    import os
+
+    whole = os.path.abspath(path)
+    inside = (os.path.join(os.path.abspath(folder), "") for folder in folders or ())
+    return not folders or whole.startswith(tuple(inside))
+
+
+def _counts(entry: Any) -> Iterator[Any]:
+    """Counted parameters against published ones."""
+    from genzcli.catalog.build import build
+    from genzcli.catalog.document import shorten
+    from genzcli.catalog.lint import Finding
+    from genzcli.engine.parameters import parameters
+    from genzcli.errors import GenzError
+    from genzcli.spec.model import Model
+    from genzcli.units import show_count
+
+    try:
+        model = build(entry.node, Model)
+    except GenzError:
+        return  # lint has said so
+    if model.published is None:
+        return
+    counted, stated = parameters(model), model.published
+    total: tuple[str, Any, Any] = ("parameters", counted.total, stated.parameters)
+    active: tuple[str, Any, Any] = ("active_parameters", counted.active, stated.active_parameters)
+    for key, computed, published in (total, active):
+        if published is not None and abs(computed / published - 1) > TOLERANCE:
+            message = (
+                f"{show_count(published, 4)} published, {show_count(computed, 4)} counted "
+                f"({(computed / published - 1) * 100:+.1f} %); correct the dimensions or the publication"
+            )
+            yield Finding(level="error", where=f"{shorten(entry.path)}: published.{key}", message=message)
+
+
+def _report(found: list[Any], files: int, form: str, quiet: bool) -> str:
+    records = [{"level": item.level, "where": item.where, "message": item.message} for item in found]
+    if form == "json":
+        from genzcli.report.json import dumps
+
+        return dumps({"schema": "genz.lint/1", "files": files, "findings": records})
+    if form == "csv":
+        from genzcli.report import csv
+
+        return csv.table(records or [{}])
+    from genzcli.cli.list import draw
+    from genzcli.report.catalogs import lint_page
+
+    return draw(lint_page(found, files), form, quiet)

@@ -1,0 +1,163 @@
+"""`genz list`: what the catalogs hold, and where each entry comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+from genzcli.cli.formats import Catalogs, Format, Json, Quiet, chosen
+
+KINDS = ("models", "chips", "platforms", "usecases", "profiles", "metrics")
+
+
+def command(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="One of the kinds of `genz list`.")
+    ] = None,
+    filter: Annotated[str | None, typer.Argument(metavar="[FILTER]", help="Part of a name or alias.")] = None,
+    catalog: Catalogs = None,
+    format: Format = "table",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Entries of the catalogs; without a kind, the names of all.
+
+    \b
+    Examples:
+      genz list models llama
+      genz list chips
+    """
+    from genzcli.catalog.load import Catalog
+    from genzcli.cli.streams import emit
+
+    form = chosen(format, json)
+    wanted, part = _wanted(kind, filter)
+    found = Catalog(catalog or ())
+    broken: list[str] = []
+    if wanted is None:
+        records = _overview(found, part)
+    elif wanted == "metrics":
+        records = _metrics(part)
+    else:
+        records, broken = _entries(found, wanted, part)
+    if not records and not broken:
+        raise _nothing(found, wanted, part, kind)
+    if records:
+        emit(_report(wanted, records, form, quiet))
+    return _complaints(broken)
+
+
+def _wanted(kind: str | None, part: str | None) -> tuple[str | None, str]:
+    """The kind and the filter; a first word that is no kind filters all of them."""
+    if kind is None:
+        return None, ""
+    plural = next((word for word in KINDS if kind.lower() in (word, word.removesuffix("s"))), None)
+    if plural is None and part is None:
+        return None, kind
+    if plural is None:
+        from genzcli.errors import UnknownNameError, nearest
+
+        near = ", ".join(nearest(kind, KINDS, 1)) or ", ".join(KINDS)
+        raise UnknownNameError(f"unknown kind {kind!r}", where="KIND", cure=f"try {near}")
+    return plural, part or ""
+
+
+def _matches(part: str, names: Iterable[str]) -> bool:
+    from genzcli.catalog.find import fold
+
+    return not part or any(fold(part) in fold(name) for name in names)
+
+
+def _entries(catalog: Any, kind: str, part: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """A record for each entry that matches, and what is wrong with those that do not load."""
+    from genzcli.catalog.load import load_file
+    from genzcli.cli.records import of
+    from genzcli.errors import GenzError
+
+    records, broken = [], []
+    for entry in catalog.entries(kind):
+        if not _matches(part, (entry.name, *(entry.aliases if part else ()))):
+            continue
+        try:
+            records.append({"name": entry.name, **of(load_file(entry, catalog)), "from": entry.origin})
+        except GenzError as error:
+            broken.append(str(error))
+    return records, broken
+
+
+def _overview(catalog: Any, part: str) -> list[dict[str, Any]]:
+    found = [
+        {"kind": kind, "name": entry.name, "from": entry.origin}
+        for kind in KINDS[:-1]
+        for entry in catalog.entries(kind)
+        if _matches(part, (entry.name, *(entry.aliases if part else ())))
+    ]
+    return found + [{"kind": "metrics", "name": item["name"], "from": "built-in"} for item in _metrics(part)]
+
+
+def _metrics(part: str) -> list[dict[str, Any]]:
+    from genzcli.spec.metric import ALIASES, METRICS
+
+    records = []
+    for name, item in METRICS.items():
+        others = [alias for alias, target in ALIASES.items() if target == name]
+        if _matches(part, (name, *others)):
+            better = "smaller" if item.ceiling else "larger"
+            records.append({"name": name, "unit": item.output_unit, "better": better, "aliases": others})
+    return records
+
+
+def _nothing(catalog: Any, kind: str | None, part: str, word: str | None) -> Exception:
+    from genzcli.errors import UnknownNameError, nearest
+
+    kinds = KINDS[:-1] if kind in (None, "metrics") else (kind,)
+    names = [name for one in kinds for name in catalog.names(one)] + list(KINDS)
+    near = nearest(part, names)
+    meant = f"did you mean {', '.join(near)}? " if near else ""
+    where = "KIND" if kind is None and word else "FILTER"
+    return UnknownNameError(f"nothing matches {part!r}", where=where, cure=f"{meant}see `genz list`")
+
+
+def _complaints(broken: list[str]) -> int:
+    from genzcli.cli.app import complain
+
+    codes = [complain(text) for text in broken]
+    return max(codes, default=0)
+
+
+def _report(kind: str | None, records: list[dict[str, Any]], form: str, quiet: bool) -> str:
+    if form == "json":
+        from genzcli.report.json import dumps
+
+        return dumps({"schema": "genz.list/1", "kind": kind, "entries": records})
+    if form == "csv":
+        from genzcli.report import csv
+
+        return csv.table([_flat(record) for record in records])
+    from genzcli.report.catalogs import list_page
+
+    return draw(list_page(kind, records), form, quiet)
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: _one(value) for key, value in record.items()}
+
+
+def _one(value: Any) -> Any:
+    """One cell of a nested value."""
+    if isinstance(value, dict):
+        return " ".join(f"{key}={item}" for key, item in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def draw(page: Any, form: str, quiet: bool) -> str:
+    """A page as a table or as markdown."""
+    if form == "markdown":
+        from genzcli.report.markdown import markdown
+
+        return markdown(page, quiet)
+    from genzcli.report.table import render
+
+    return render(page, quiet)

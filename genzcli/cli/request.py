@@ -1,0 +1,84 @@
+"""A question in words: what the flags of `run` and the keys of a scenario file both say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from genzcli.spec.noun import Field, count, quantity, ratio
+
+
+class Text(NamedTuple):
+    """Something the user wrote, and where: `--set`, or a line of a file."""
+
+    text: str
+    where: str
+
+
+class Request(NamedTuple):
+    """The words of one scenario, unread. The names are those of the long flags."""
+
+    model: str
+    hardware: str
+    name: str = ""
+    usecase: str | None = None
+    input: str | None = None
+    output: str | None = None
+    batch: str | None = None
+    beams: str | None = None
+    chips: str | None = None
+    tp: str | None = None
+    pp: str | None = None
+    dp: str | None = None
+    ep: str | None = None
+    sp: str | None = None
+    precision: str | None = None
+    stack: str | None = None
+    batching: str | None = None
+    concurrency: str | None = None
+    routing: str | None = None
+    imbalance: str | None = None
+    uneven: str | None = None
+    flash: str | None = None
+    fused: str | None = None
+    overlap: str | None = None
+    reserve: str | None = None
+    price: str | None = None
+    slo: tuple[Text, ...] = ()
+    set: tuple[Text, ...] = ()
+    catalog: tuple[str, ...] = ()
+    places: Mapping[str, str] = {}
+
+    def where(self, word: str) -> str:
+        """The place of a word: a line of a file, or the flag."""
+        return self.places.get(word, word.upper() if word in ("model", "hardware") else f"--{word}")
+
+
+def _named(word: str, item: Field) -> Field:
+    item.named(word)
+    return item
+
+
+# Upper bounds are far beyond any machine: they turn a slip of the keyboard into an error at once.
+_MOST_TOKENS, _MOST_REQUESTS, _MOST_CHIPS, _MOST_BEAMS = 1e8, 1e7, 1e5, 1e4
+
+#: The words that are numbers, with what they may be.
+NUMBERS: Mapping[str, Field] = {
+    word: _named(word, item)
+    for word, item in {
+        "input": count("prompt tokens of a request", most=_MOST_TOKENS),
+        "output": count("generated tokens of a request", most=_MOST_TOKENS),
+        "batch": count("requests served together", most=_MOST_REQUESTS),
+        "concurrency": count("requests in flight over the platform", most=_MOST_REQUESTS),
+        "beams": count("the beam width", most=_MOST_BEAMS),
+        "chips": count("chips in all", most=_MOST_CHIPS),
+        "tp": count("the tensor-parallel degree", most=_MOST_CHIPS),
+        "pp": count("the number of pipeline stages", most=_MOST_CHIPS),
+        "dp": count("the data-parallel degree", most=_MOST_CHIPS),
+        "ep": count("the expert-parallel degree", most=_MOST_CHIPS),
+        "imbalance": ratio("the busiest expert rank over the mean", least=1, most=1e4),
+        "overlap": ratio("the share of a collective that compute may hide", least=0, most=1),
+        "reserve": ratio("the share of memory kept free", least=0, most=0.95),
+        "price": quantity("USD/h", "the rent of one chip", least=0, most=1e6),
+    }.items()
+}

@@ -1,0 +1,264 @@
+"""From words to a scenario: the one way in for `run` and for scenario files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
+
+from genzcli import slo
+from genzcli.catalog import check
+from genzcli.catalog.load import Catalog
+from genzcli.catalog.path import set_path
+from genzcli.cli.request import NUMBERS, Request
+from genzcli.errors import CatalogError, GenzError, PlanError, nearest
+from genzcli.spec.dtype import Precision, dtype
+from genzcli.spec.hardware import Platform
+from genzcli.spec.model import Model
+from genzcli.spec.noun import Noun
+from genzcli.spec.profile import Profile
+from genzcli.spec.workload import Plan, Scenario, UseCase
+
+N = TypeVar("N")
+
+AXES = ("tp", "pp", "dp", "ep")
+_TENSORS = ("weights", "experts", "kv", "activations", "compute")
+
+
+class Parts(NamedTuple):
+    """The nouns of a scenario while it is put together."""
+
+    model: Model
+    platform: Platform
+    usecase: UseCase
+    plan: Plan
+    profile: Profile
+
+
+class Edit(NamedTuple):
+    """One `--set`, and the noun in which its path was found."""
+
+    root: str
+    path: str
+    value: str
+
+
+class Resolved(NamedTuple):
+    """A scenario, and what is remembered of how it was asked for."""
+
+    request: Request
+    scenario: Scenario
+    hardware: str  # the chip or platform that was named, as the catalog calls it
+    bare: bool  # a chip was named
+    fixed: Mapping[str, int]  # degrees the user gave
+    edits: tuple[Edit, ...]
+    note: str  # how the parallelism came about; empty where the user gave it
+
+    def placed(self, error: GenzError) -> GenzError:
+        """An error of the engine, with the place where the user wrote what is wrong."""
+        return _placed(error, self.request)
+
+
+def resolve(request: Request) -> Resolved:
+    """Load what is named, apply what is said, choose what is left out."""
+    try:
+        return _resolve(request)
+    except GenzError as error:
+        raise _placed(error, request) from None
+
+
+def _resolve(request: Request) -> Resolved:
+    catalog = Catalog(request.catalog)
+    model = _named(request, "model", catalog.model, request.model)
+    platform, bare = _named(request, "hardware", catalog.hardware, request.hardware)
+    usecase = _usecase(request, catalog)
+    stack = request.stack or "generic"
+    profile = _named(request, "stack", lambda word: catalog.profile(word, platform.chip), stack)
+    parts = Parts(model, platform, usecase, _plan(request, model, usecase), profile)
+    parts, edits = _edited(request, parts)
+    scenario = Scenario(name=request.name, **parts._asdict())
+    fixed = _fixed(parts.plan, request, edits)
+    chips = _chips(request, parts.platform, bare, fixed)
+    scenario, note = _laid_out(scenario, chips, fixed)
+    hardware = scenario.platform.chip.name if bare else scenario.platform.name
+    return Resolved(request, scenario, hardware, bare, fixed, edits, note)
+
+
+# --- places ---
+
+
+def _named(request: Request, word: str, load: Callable[[str], N], name: str) -> N:
+    """What a name stands for; an error that names no place of its own gets the word's."""
+    try:
+        return load(name)
+    except GenzError as error:
+        raise (error if error.where else error.at(request.where(word))) from None
+
+
+def _placed(error: GenzError, request: Request) -> GenzError:
+    """The engine names flags; in a scenario file the place is a line."""
+    flag, _, rest = error.where.removeprefix("--").partition(" ")
+    if not error.where.startswith("--") or flag not in request.places:
+        return error
+    place = request.places[flag] + (f" {rest}" if rest else "")
+    return type(error)(error.message, where=place, cure=error.cure)
+
+
+# --- the words, one by one ---
+
+
+def _number(request: Request, word: str) -> float | int | None:
+    """A word that is a number, within its bounds; None where it was left out."""
+    text = getattr(request, word)
+    if text is None:
+        return None
+    if word == "price" and text[-1:].isdigit():
+        text += " USD/h"
+    return check.number(text, NUMBERS[word], request.where(word))
+
+
+def _word(request: Request, word: str, noun: type[Noun] = Plan) -> Any:
+    """A word that is a choice or a flag of the plan; None where it was left out."""
+    text = getattr(request, word)
+    return None if text is None else check.word(text, noun.fields[word], request.where(word))
+
+
+def _usecase(request: Request, catalog: Catalog) -> UseCase:
+    """The use case named, with the tokens, beams and objectives given in its place."""
+    base = UseCase()
+    if request.usecase is not None:
+        base = _named(request, "usecase", catalog.usecase, request.usecase)
+    given = {
+        "input_tokens": _number(request, "input"),
+        "output_tokens": _number(request, "output"),
+        "beams": _number(request, "beams"),
+    }
+    named = tuple(slo.parse_slo(text, where) for text, where in request.slo)
+    changes = {key: value for key, value in given.items() if value is not None}
+    return base.replace(slo=slo.merge(base.slo, named), **changes)
+
+
+def _plan(request: Request, model: Model, usecase: UseCase) -> Plan:
+    """Everything of the plan but its degrees."""
+    batch, batching = _batch(request, usecase)
+    given = {
+        "sp": _word(request, "sp"),
+        "routing": _word(request, "routing"),
+        "imbalance": _number(request, "imbalance"),
+        "uneven": _word(request, "uneven"),
+        "flash": _word(request, "flash"),
+        "fused": _word(request, "fused"),
+        "overlap": _number(request, "overlap"),
+        "reserve": _number(request, "reserve"),
+        "price_usd_per_hour": _number(request, "price"),
+        **{axis: _number(request, axis) for axis in AXES},
+    }
+    changes = {key: value for key, value in given.items() if value is not None}
+    precision = _precision(request, model.precision)
+    return Plan(precision=precision, batch=batch, batching=batching, **changes)
+
+
+def _batch(request: Request, usecase: UseCase) -> tuple[int, str]:
+    """The batch, or the concurrency of a server; the use case's own where neither is given."""
+    batch, together = _number(request, "batch"), _number(request, "concurrency")
+    batching = _word(request, "batching") or ("static" if together is None else "continuous")
+    if together is not None and batching == "static":
+        cure = "use --batch, or leave --batching static out"
+        raise PlanError("a static batch has no concurrency", where=request.where("concurrency"), cure=cure)
+    if together is not None and batch is not None and batch != together:
+        cure = "keep one: with continuous batching the batch is the concurrency"
+        message = f"batch {batch} and concurrency {together} differ"
+        raise PlanError(message, where=request.where("concurrency"), cure=cure)
+    return int(cast(float, together or batch or usecase.batch or 1)), batching
+
+
+def _precision(request: Request, published: Precision) -> Precision:
+    """`fp8`, or `weights=int4,kv=fp8` over the published formats, or `fp8,kv=bf16` over a word."""
+    if request.precision is None:
+        return published
+    where, base = request.where("precision"), published
+    changes: dict[str, Any] = {}
+    for position, part in enumerate(request.precision.split(",")):
+        tensor, sign, word = (piece.strip() for piece in part.partition("="))
+        if not sign and position == 0:
+            base = Precision.of(dtype(tensor, where=where))
+            continue
+        if tensor not in _TENSORS:
+            near = nearest(tensor, _TENSORS, 1) or list(_TENSORS)
+            cure = f"try {', '.join(near)}, as weights=int4,kv=fp8"
+            raise PlanError(f"unknown kind of tensor {tensor!r}", where=where, cure=cure)
+        if tensor in changes:
+            raise PlanError(f"{tensor} is given twice", where=where, cure="keep one")
+        changes[tensor] = dtype(word, where=where)
+    return base.replace(explicit_compute="compute" in changes, **changes)
+
+
+# --- edits ---
+
+
+def _edited(request: Request, parts: Parts) -> tuple[Parts, tuple[Edit, ...]]:
+    """The parts after every `--set`, in order."""
+    edits: list[Edit] = []
+    for text, where in request.set:
+        path, sign, value = text.partition("=")
+        if not sign:
+            cure = "write it as memory.hbm.bandwidth=4TB/s, =*2 or =+20%"
+            raise CatalogError(f"{text!r} has no value", where=where, cure=cure)
+        parts, edit = _edit(request, parts, path.strip(), value.strip(), where)
+        edits.append(edit)
+    return parts, tuple(edits)
+
+
+def _edit(request: Request, parts: Parts, path: str, value: str, where: str) -> tuple[Parts, Edit]:
+    old = parts._asdict()
+    try:
+        new = set_path(old, path, value)
+    except GenzError as error:
+        raise (error if where == "--set" else error.at(where)) from None
+    root = next(name for name in old if new[name] is not old[name])
+    made = Parts(**cast(Any, new))
+    if root == "usecase" and made.usecase.batch != parts.usecase.batch and request.batch is None:
+        made = made._replace(plan=made.plan.replace(batch=made.usecase.batch or 1))
+    if root == "model" and request.precision is None:
+        made = made._replace(plan=made.plan.replace(precision=made.model.precision))
+    return made, Edit(root, path, value)
+
+
+# --- parallelism ---
+
+
+def _fixed(plan: Plan, request: Request, edits: tuple[Edit, ...]) -> dict[str, int]:
+    """The degrees the user gave, by flag or by `--set`."""
+    named = {axis for axis in AXES if getattr(request, axis) is not None}
+    named |= {edit.path.rpartition(".")[2] for edit in edits if edit.root == "plan"} & set(AXES)
+    return {axis: int(cast(float, getattr(plan, axis))) for axis in AXES if axis in named}
+
+
+def _chips(request: Request, platform: Platform, bare: bool, fixed: dict[str, int]) -> int:
+    """How many chips: as said; else what the degrees make; else one chip, or the whole platform."""
+    given = _number(request, "chips")
+    product = 1
+    for axis in ("tp", "pp", "dp"):
+        product *= fixed.get(axis, 1)
+    shape = ("tp", "pp", "dp")
+    if given is None:
+        if not fixed.keys() & set(shape):
+            return 1 if bare else int(cast(float, platform.chips))
+        fixed |= {axis: 1 for axis in shape if axis not in fixed}
+        return product
+    chips, all_given = int(given), fixed.keys() >= set(shape)
+    if chips % product or (all_given and chips != product):
+        degrees = " x ".join(f"{axis} {fixed[axis]}" for axis in shape if axis in fixed)
+        cure = "tp x pp x dp is the number of chips; change one of them, or leave one out"
+        message = f"{degrees} = {product} does not make {chips} chips"
+        raise PlanError(message, where=request.where("chips"), cure=cure)
+    return chips
+
+
+def _laid_out(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> tuple[Scenario, str]:
+    """The scenario with every degree set, and how those left out were chosen."""
+    if fixed.keys() >= set(AXES) or (fixed.keys() >= set(AXES[:3]) and not scenario.model.has_experts):
+        return scenario.replace(plan=scenario.plan.replace(**fixed)), ""
+    from genzcli.explore.plan import choose
+
+    choice = choose(scenario, chips, fixed)
+    return choice.scenario, choice.note

@@ -1,0 +1,147 @@
+"""`genz run`: one question, answered.
+
+Without `from __future__ import annotations`: typer would compile some 40 strings at every start.
+"""
+
+from typing import Annotated, Any
+
+import typer
+
+from genzcli.cli.formats import Catalogs, ExitZero, Format, Json, Quiet, chosen
+
+
+def _option(flags: str, metavar: str, text: str) -> Any:
+    return typer.Option(*flags.split(), metavar=metavar, help=text)
+
+
+Text = str | None
+
+
+def command(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Catalog name, alias, or path to YAML.")],
+    hardware: Annotated[str, typer.Argument(metavar="HARDWARE", help="Chip or platform, the same way.")],
+    usecase: Annotated[Text, _option("-u --usecase", "NAME", "Tokens, beams and SLOs of a use case.")] = None,
+    input: Annotated[Text, _option("-i --input", "N", "Prompt tokens of a request [1000].")] = None,
+    output: Annotated[Text, _option("-o --output", "N", "Generated tokens of a request [200].")] = None,
+    batch: Annotated[Text, _option("-b --batch", "N", "Requests together, whole platform [1].")] = None,
+    beams: Annotated[Text, _option("--beams", "N", "Beam width [1].")] = None,
+    chips: Annotated[Text, _option("-n --chips", "N", "Chips [1 of a chip, all of a platform].")] = None,
+    tp: Annotated[Text, _option("--tp", "N", "Tensor parallel degree; what is left out is chosen.")] = None,
+    pp: Annotated[Text, _option("--pp", "N", "Pipeline stages.")] = None,
+    dp: Annotated[Text, _option("--dp", "N", "Attention-DP groups of a MoE, else replicas.")] = None,
+    ep: Annotated[Text, _option("--ep", "N", "Groups the experts are spread over.")] = None,
+    sp: Annotated[bool, typer.Option("--sp", help="Sequence parallel, on the chips of tp.")] = False,
+    precision: Annotated[
+        Text, _option("--precision", "FORMAT", "fp8, or weights=int4,kv=fp8,… [as the model is published].")
+    ] = None,
+    stack: Annotated[
+        Text, _option("--stack", "NAME", "Calibration profile; ideal is pure roofline [generic].")
+    ] = None,
+    batching: Annotated[
+        Text, _option("--batching", "static|continuous", "A batch together [static], or a server.")
+    ] = None,
+    concurrency: Annotated[
+        Text, _option("--concurrency", "N", "Requests in flight on a server; means continuous batching.")
+    ] = None,
+    slo: Annotated[
+        list[str] | None, _option("--slo", "METRIC=LIMIT", "Objective, as ttft=200ms; repeatable.")
+    ] = None,
+    set: Annotated[
+        list[str] | None,
+        _option("--set", "PATH=VALUE", "Any field: memory.hbm.bandwidth=4TB/s, =*2, =+20%; repeatable."),
+    ] = None,
+    routing: Annotated[
+        Text, _option("--routing", "balanced|uniform|worst", "Experts a batch of tokens touches [uniform].")
+    ] = None,
+    imbalance: Annotated[Text, _option("--imbalance", "X", "Busiest expert rank over the mean [1].")] = None,
+    uneven: Annotated[
+        Text, _option("--uneven", "error|pad", "Heads that tp does not divide [error].")
+    ] = None,
+    flash: Annotated[
+        bool | None, typer.Option("--flash/--no-flash", help="Attention scores stay on chip [flash].")
+    ] = None,
+    fused: Annotated[
+        bool | None, typer.Option("--fused/--no-fused", help="Norms fused with residual adds [fused].")
+    ] = None,
+    overlap: Annotated[
+        Text, _option("--overlap", "SHARE", "Share of a collective that compute may hide [0].")
+    ] = None,
+    reserve: Annotated[
+        Text, _option("--reserve", "SHARE", "Share of memory kept free [the profile's].")
+    ] = None,
+    price: Annotated[Text, _option("--price", "USD/H", "Rent of one chip in place of the catalog's.")] = None,
+    catalog: Catalogs = None,
+    save: Annotated[
+        Text, _option("--save", "FILE", "Write the resolved scenario for `genz check`; - is stdout.")
+    ] = None,
+    format: Format = "table",
+    json: Json = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the operator table.")] = False,
+    quiet: Quiet = False,
+    exit_zero: ExitZero = False,
+) -> int:
+    """Latency, memory, energy and cost of one model on one platform.
+
+    The exit code is the verdict: 0 done or passed, 1 an SLO failed, 2 bad input, 3 does not fit.
+
+    \b
+    Examples:
+      genz run llama-3.1-70b h100-sxm -n 8 -u chat
+      genz run mixtral-8x7b hgx-h100 -b 64 --precision fp8 --slo tpot=20ms --json
+      genz run llama-3.1-8b h100-sxm --set memory.hbm.bandwidth=*2
+    """
+    words = dict(locals())  # before any other name is bound: exactly the parameters
+    from genzcli.cli.evaluate import evaluate, exit_code
+    from genzcli.cli.exits import lenient
+    from genzcli.cli.resolve import resolve
+    from genzcli.cli.streams import emit, say
+
+    kind = chosen(format, json)
+    resolved = resolve(_request(words))
+    answer = evaluate(resolved, explain=explain or kind == "json")
+    if save is not None:
+        from genzcli.cli.save import write
+
+        write(resolved, save)
+    if save == "-":
+        from genzcli.report.headline import headline
+
+        say(headline(answer).line, quiet)
+    else:
+        emit(_report(answer, kind, explain, quiet))
+    return lenient(exit_code(answer), exit_zero)
+
+
+def _request(words: dict[str, Any]) -> Any:
+    from genzcli.cli.request import Request, Text
+
+    fields = {key: value for key, value in words.items() if key in Request._fields}
+    for key in ("sp", "flash", "fused"):
+        fields[key] = {True: "true", False: "false", None: None}[words[key]]
+    fields["sp"] = "true" if words["sp"] else None
+    for key in ("slo", "set"):
+        fields[key] = tuple(Text(text, f"--{key}") for text in words[key] or ())
+    fields["catalog"] = tuple(words["catalog"] or ())
+    return Request(**fields)
+
+
+def _report(answer: Any, kind: str, explain: bool, quiet: bool) -> str:
+    """The answer in the format asked for; only a table needs rich."""
+    if kind == "json":
+        from genzcli.report.json import dumps, run_document
+
+        return dumps(run_document(answer))
+    if kind == "csv":
+        from genzcli.report.csv import run_csv
+
+        return run_csv(answer, explain)
+    from genzcli.report.pages import run_page
+
+    page = run_page(answer, explain)
+    if kind == "markdown":
+        from genzcli.report.markdown import markdown
+
+        return markdown(page, quiet)
+    from genzcli.report.table import render
+
+    return render(page, quiet)

@@ -1,0 +1,129 @@
+"""`genz show`: one entry of the catalogs, with every number and its source."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from genzcli.cli.formats import Catalogs, Format, Json, Quiet, chosen
+
+
+def command(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Model, chip, platform, use case or profile.")],
+    catalog: Catalogs = None,
+    format: Format = "table",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """One entry, or all entries of that name, with sources.
+
+    \b
+    Examples:
+      genz show mixtral-8x7b
+      genz show h100-sxm
+    """
+    from genzcli.catalog.load import Catalog, load_file
+    from genzcli.cli.streams import emit
+
+    form = chosen(format, json)
+    found = Catalog(catalog or ())
+    entries = _entries(found, name)
+    emit(_report([(entry, load_file(entry, found)) for entry in entries], form, quiet))
+    return 0
+
+
+def _entries(catalog: Any, name: str) -> list[Any]:
+    """Every entry that the name means; a path means the file."""
+    from genzcli.catalog import find
+    from genzcli.catalog.find import FOLDERS
+    from genzcli.errors import UnknownNameError, nearest
+
+    path = find.path_of(name)
+    if path is not None:
+        return [find.Entry(_kind(path), path, "file")]
+    entries = []
+    for kind in FOLDERS:
+        entry = next(find.by_name(catalog.roots, (kind,), name), None)
+        entry = entry or find.by_alias(catalog.roots, (kind,), name)
+        entries += [entry] if entry is not None else []
+    if not entries:
+        names = [known for kind in FOLDERS for known in catalog.names(kind)]
+        meant = f"did you mean {', '.join(near)}? " if (near := nearest(name, names)) else ""
+        raise UnknownNameError(f"unknown name {name!r}", where="NAME", cure=f"{meant}see `genz list`")
+    return entries
+
+
+def _kind(path: str) -> str:
+    """What a file describes, by the keys that only its kind has."""
+    from genzcli.catalog.document import read
+    from genzcli.errors import CatalogError
+
+    keys = read(path).mapping("")
+    marks = {
+        "models": ("d_model",),
+        "platforms": ("chip", "levels"),
+        "chips": ("peaks",),
+        "profiles": ("operators",),
+        "usecases": ("input_tokens", "output_tokens"),
+    }
+    found = next((kind for kind, words in marks.items() if any(word in keys for word in words)), None)
+    if found is None:
+        cure = "a model has d_model, a chip peaks, a platform a chip, a profile operators, a use case tokens"
+        raise CatalogError("is no catalog entry", where=path, cure=cure)
+    return found
+
+
+def _report(found: list[tuple[Any, Any]], form: str, quiet: bool) -> str:
+    from genzcli.report.plain import data, lines
+
+    if form == "json":
+        from genzcli.report.json import dumps
+
+        entries = [
+            {
+                "kind": entry.kind,
+                "name": noun.name,
+                "from": entry.origin,
+                "file": entry.path,
+                "entry": data(noun),
+                "computed": _computed(noun),
+            }
+            for entry, noun in found
+        ]
+        return dumps({"schema": "genz.show/1", "entries": entries})
+    if form == "csv":
+        from genzcli.report import csv
+
+        return csv.table(
+            {
+                "kind": entry.kind,
+                "name": noun.name,
+                "key": line.path,
+                "value": line.value,
+                "source_kind": line.source.kind if line.source else None,
+                "source": line.source.reference if line.source else None,
+            }
+            for entry, noun in found
+            for line in lines(noun)
+        )
+    from genzcli.cli.list import draw
+    from genzcli.report.catalogs import show_page
+
+    pages = [show_page(entry.kind, noun, entry.origin) for entry, noun in found]
+    return "\n\n".join(draw(page, form, quiet).rstrip() for page in pages)
+
+
+def _computed(noun: Any) -> dict[str, Any]:
+    """What follows from the numbers: parameters and KV of a model, the record of the others."""
+    from genzcli.cli.records import of
+    from genzcli.spec.model import Model
+
+    if not isinstance(noun, Model):
+        return of(noun)
+    from genzcli.engine.parameters import kv_elements_per_token, parameters
+    from genzcli.report.plain import data
+    from genzcli.spec.dtype import bytes_per_element
+
+    kv = kv_elements_per_token(noun) * bytes_per_element(noun.precision.kv)
+    return {**of(noun), "parameters_by_part": data(parameters(noun)), "kv_bytes_per_token": kv}

@@ -1,0 +1,32 @@
+"""What a report is made of: the answer to one scenario, judged, with what was taken for granted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from genzcli.engine.result import Estimate
+from genzcli.explore.cure import Cure
+from genzcli.slo import Judged
+
+#: What the numbers leave out; printed under every answer.
+NOT_MODELLED = (
+    "chunked prefill",
+    "speculative decoding",
+    "prefix caching",
+    "queueing under a request rate",
+    "host and network jitter",
+    "kernel-level caching (L2)",
+)
+
+
+class Answer(NamedTuple):
+    """One scenario answered."""
+
+    estimate: Estimate
+    judged: tuple[Judged, ...]
+    verdict: str | None  # pass, fail, None where nothing was asked
+    cures: tuple[Cure, ...]
+    hardware: str  # the chip or platform as named
+    compute_dtype: str  # what matrix products run in
+    assumptions: tuple[str, ...]
+    file: str = ""

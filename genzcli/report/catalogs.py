@@ -1,0 +1,254 @@
+"""Catalog pages: lists, one entry with its sources, and what lint found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from genzcli.report.page import Page, Table
+from genzcli.report.plain import Line, lines
+from genzcli.report.words import count, in_unit, many, quantity
+from genzcli.spec.hardware import Chip
+from genzcli.spec.model import Attention, Block, Mlp, Model, Moe
+from genzcli.spec.noun import Noun
+from genzcli.spec.source import Source
+from genzcli.units import NONE
+
+Shown = Callable[[Any], str]
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) or NONE
+
+
+def _slo(value: Mapping[str, float]) -> str:
+    return ", ".join(f"{metric} {in_unit(metric, limit)}" for metric, limit in value.items()) or NONE
+
+
+def _quantity(unit: str) -> Shown:
+    return lambda value: quantity(value, unit)
+
+
+#: How to print a key of a record, with its heading; the others are printed as they are.
+_SHOWN: Mapping[str, tuple[str, Shown]] = {
+    "parameters": ("parameters", many),
+    "active_parameters": ("active", many),
+    "max_context": ("context", many),
+    "precision": ("published as", str),
+    "peak_flop_per_s": ("dense TFLOP/s", str),
+    "capacity_bytes": ("memory", _quantity("bytes")),
+    "bandwidth_bytes_per_s": ("bandwidth", _quantity("bytes/s")),
+    "power_w": ("power", _quantity("W")),
+    "price_usd_per_hour": ("rent", _quantity("USD/h")),
+    "input_tokens": ("tokens in", count),
+    "output_tokens": ("out", count),
+    "slo": ("objectives", _slo),
+    "levels": ("levels", _words),
+    "aliases": ("also", _words),
+    "applies": ("applies to", _words),
+    "scale_out": ("scale-out", str),
+}
+_NUMBERS = (
+    "parameters",
+    "active_parameters",
+    "max_context",
+    "layers",
+    "peak_flop_per_s",
+    "capacity_bytes",
+    "power_w",
+    "bandwidth_bytes_per_s",
+    "price_usd_per_hour",
+    "input_tokens",
+    "output_tokens",
+    "chips",
+    "beams",
+    "batch",
+)
+
+
+#: What stands behind the name of a chip that is not for sale.
+_MARKS = {"announced": " *", "hypothetical": " °"}
+
+
+def list_page(kind: str | None, records: Sequence[Mapping[str, Any]]) -> Page:
+    """The entries of one kind, or the names of all kinds."""
+    if kind is None:
+        return _overview(records)
+    origins = {record.get("from", "built-in") for record in records}
+    records = [_condensed(record) for record in records]
+    marks = tuple(("*°"[index], word) for index, word in enumerate(_MARKS))
+    keys = [key for key in records[0] if key != "from" or len(origins) > 1]
+    rows = tuple(tuple(_cell(key, record[key]) for key in keys) for record in records)
+    heads = tuple(_SHOWN[key][0] if key in _SHOWN else key for key in keys)
+    align = "".join("r" if key in _NUMBERS else "l" for key in keys)
+    origin = f", {origins.pop()}" if len(origins) == 1 and kind != "metrics" else ""
+    said = f"{len(records)} {kind}{origin}"
+    page = Page("", (said,), tables=(Table("", heads, align, rows),))
+    return page._replace(notes=marks) if kind == "chips" else page
+
+
+def _condensed(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A chip's format stands beside its peak, and a mark beside its name where it cannot be bought."""
+    if "peak_flop_per_s" not in record:
+        return record
+    tera = record["peak_flop_per_s"] / 1e12
+    peak = f"{tera:.{0 if tera >= 1000 else 1}f} {record['format']}"
+    name = record["name"] + _MARKS.get(record["status"], "")
+    kind = "–" if record["class"] == record["status"] else record["class"]  # both say hypothetical
+    changed = {**record, "name": name, "class": kind, "peak_flop_per_s": peak}
+    return {key: value for key, value in changed.items() if key not in ("format", "status")}
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return NONE
+    return _SHOWN[key][1](value) if key in _SHOWN else str(value)
+
+
+def _overview(records: Sequence[Mapping[str, Any]]) -> Page:
+    kinds: dict[str, list[str]] = {}
+    for record in records:
+        kinds.setdefault(record["kind"], []).append(record["name"])
+    rows = tuple((f"{len(names)} {kind}", ", ".join(names)) for kind, names in kinds.items())
+    return Page("", (f"{len(records)} entries",), tables=(Table("", ("kind", "names"), "ll", rows),))
+
+
+# --- one entry ---
+
+
+def show_page(kind: str, noun: Noun, origin: str) -> Page:
+    """An entry with every number and its source."""
+    found = list(lines(noun))
+    sources = list(dict.fromkeys(_cited(line.source) for line in found if line.source is not None))
+    tables = [*_computed(noun), _facts(found, sources)]
+    if sources:
+        rows = tuple((f"[{position}]", *source) for position, source in enumerate(sources, start=1))
+        tables.append(Table("Sources", ("", "kind", "reference"), "lll", rows))
+    named: Any = noun
+    said = [f"Also called: {', '.join(named.aliases)}"] if named.aliases else []
+    said += [named.note] if getattr(named, "note", "") else []
+    singular = {"usecases": "use case"}.get(kind, kind[:-1])
+    return Page("", (named.name, singular, origin), tuple(said), tuple(tables))
+
+
+def _cited(source: Source) -> tuple[str, str]:
+    return source.kind, source.reference + (f" ({source.note})" if source.note else "")
+
+
+def _facts(found: Sequence[Line], sources: Sequence[tuple[str, str]]) -> Table:
+    rows = tuple(
+        (line.path, line.value, f"[{sources.index(_cited(line.source)) + 1}]" if line.source else "")
+        for line in found
+    )
+    return Table("As the catalog has it", ("key", "value", "source"), "lll", rows)
+
+
+def _computed(noun: Noun) -> Iterator[Table]:
+    """What follows from the numbers."""
+    if isinstance(noun, Model):
+        yield from _model(noun)
+    elif isinstance(noun, Chip):
+        yield _ridges(noun)
+
+
+def _ridges(chip: Chip) -> Table:
+    storage = ((name, tier) for name, tier in chip.memory.items() if tier.role == "storage")
+    name, tier = next(storage)
+    rows = tuple(
+        (dtype, quantity(peak, "flop/s"), f"{quantity(peak / tier.bandwidth_bytes_per_s, '')} FLOP/byte")
+        for dtype, peak in chip.peaks.items()
+    )
+    title = f"Ridge points: where {name} stops being the bound"
+    return Table(title, ("format", "dense peak", "ridge"), "lrr", rows)
+
+
+def _model(model: Model) -> Iterator[Table]:
+    from genzcli.engine.parameters import kv_elements_per_token, parameters
+    from genzcli.spec.dtype import bytes_per_element
+
+    counted = parameters(model)
+    yield _architecture(model)
+    published = model.published
+    parts = (
+        ("embedding", counted.embedding),
+        ("LM head", counted.head),
+        ("attention", counted.attention),
+        ("feed-forward", counted.feedforward),
+        ("norms", counted.norms),
+        ("total", counted.total),
+        ("active", counted.active),
+    )
+    stated = {"total": published.parameters, "active": published.active_parameters} if published else {}
+    rows = tuple(
+        (name, many(value, 4), f"{value / counted.total * 100:.1f} %", many(stated.get(name), 4))
+        for name, value in parts
+    )
+    yield Table("Parameters", ("part", "computed", "share", "published"), "lrrr", rows)
+    kv = kv_elements_per_token(model)
+    formats = dict.fromkeys((model.precision.kv, "fp8"))
+    sizes = tuple((name, quantity(kv * bytes_per_element(name), "bytes")) for name in formats)
+    yield Table("KV cache a token, all layers, windows not yet full", ("format", "bytes"), "lr", sizes)
+
+
+def _architecture(model: Model) -> Table:
+    """The stack from tokens to logits, equal layers once."""
+    from genzcli.engine import attention, feedforward
+    from genzcli.engine.parameters import WHOLE
+
+    width = count(model.d_model)
+    tied = ", also the LM head" if model.tied_embeddings else ""
+    rows = [("embedding", f"{count(model.vocab)} × {width}{tied}", many(model.vocab * model.d_model))]
+    for name, repeat in _runs(model):
+        block = model.blocks[name]
+        rows.append((f"{repeat} × {name}", _joined(block), ""))
+        each = attention.weight_bytes(block.attention, model.d_model, WHOLE)
+        rows.append(("  ├ attention", _attention(block.attention), many(each)))
+        each = feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
+        rows.append(("  └ feed-forward", _feedforward(block.feedforward), many(each)))
+    if not model.tied_embeddings:
+        rows.append(("LM head", f"{width} × {count(model.vocab)}", many(model.vocab * model.d_model)))
+    return Table("Architecture", ("part", "shape", "parameters each"), "llr", tuple(rows))
+
+
+def _runs(model: Model) -> list[tuple[str, int]]:
+    """Runs of equal layers; where they alternate often, each kind once with its number."""
+    if len(model.stack) <= 4:
+        return list(model.stack)
+    totals: dict[str, int] = {}
+    for name, repeat in model.stack:
+        totals[name] = totals.get(name, 0) + repeat
+    return list(totals.items())
+
+
+def _joined(block: Block) -> str:
+    return f"{'parallel' if block.parallel else 'one after the other'}, {count(block.norms)} norms"
+
+
+def _attention(part: Attention) -> str:
+    kind = "MHA" if part.kv_heads == part.heads else "MQA" if part.kv_heads == 1 else "GQA"
+    window = f", window {count(part.window)}" if part.window is not None else ""
+    heads = f"{count(part.heads)} heads, {count(part.kv_heads)} KV heads of {count(part.head_dim)}"
+    return f"{kind}, {heads}{window}"
+
+
+def _feedforward(part: Mlp | Moe) -> str:
+    gate = "gated" if part.gated else "ungated"
+    if isinstance(part, Mlp):
+        return f"{gate} MLP, width {count(part.d_ff)}"
+    shared = f", shared width {count(part.d_shared)}" if part.d_shared else ""
+    chosen = f"{count(part.experts_per_token)} of {count(part.experts)} experts"
+    return f"{gate} MoE, {chosen} of width {count(part.d_expert)}{shared}"
+
+
+# --- lint ---
+
+
+def lint_page(findings: Sequence[Any], files: int) -> Page:
+    """What was found, errors first."""
+    errors = sum(1 for item in findings if item.level == "error")
+    warnings = len(findings) - errors
+    said = f"{files} files: {errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    ordered = sorted(findings, key=lambda item: item.level != "error")
+    rows = tuple((item.level, item.where, item.message) for item in ordered)
+    tables = (Table("", ("level", "where", "what"), "lll", rows),) if rows else ()
+    return Page("FAIL" if errors else "PASS", (said,), tables=tables)

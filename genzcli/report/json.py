@@ -1,0 +1,210 @@
+"""The JSON contract: the same keys always, null where undefined, numbers at full precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from genzcli.engine.result import BOUNDS, Estimate, OperatorTime, Phase
+from genzcli.report.answer import NOT_MODELLED, Answer
+
+if TYPE_CHECKING:
+    from genzcli.explore.cure import Cure
+    from genzcli.slo import Judged
+
+RUN_SCHEMA = "genz.run/1"
+CHECK_SCHEMA = "genz.check/1"
+_PARTS = ("compute", "memory", "network", "overhead")
+
+
+def dumps(document: Mapping[str, Any]) -> str:
+    """Text of a document: indented, the same bytes for the same content, never NaN or Infinity."""
+    import json
+
+    return json.dumps(_clean(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _clean(value: Any) -> Any:
+    """The value with null for what JSON cannot say."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    return value
+
+
+def run_document(answer: Answer) -> dict[str, Any]:
+    """One answer."""
+    estimate = answer.estimate
+    return {
+        "schema": RUN_SCHEMA,
+        "scenario": scenario(answer),
+        "fits": bool(estimate.fits),
+        "why": estimate.why,
+        "bound": bound(estimate),
+        "memory": memory(estimate),
+        "metrics": metrics(estimate),
+        "phases": {name: _phase(estimate.phases.get(name)) for name in ("prefill", "decode")},
+        "slos": [_slo(item) for item in answer.judged],
+        "verdict": answer.verdict,
+        "cures": [_cure(item) for item in answer.cures],
+        "assumptions": list(answer.assumptions),
+        "not_modelled": list(NOT_MODELLED),
+    }
+
+
+def scenario(answer: Answer) -> dict[str, Any]:
+    """The question with everything resolved."""
+    asked = answer.estimate.scenario
+    plan, usecase, precision = asked.plan, asked.usecase, asked.plan.precision
+    return {
+        "name": asked.name or None,
+        "model": asked.model.name,
+        "hardware": answer.hardware,
+        "chip": asked.platform.chip.name,
+        "platform": asked.platform.name,
+        "chip_status": asked.platform.chip.status,
+        "chips": plan.chips,
+        "tp": plan.tp,
+        "pp": plan.pp,
+        "ep": plan.ep,
+        "dp": plan.dp,
+        "sp": plan.sp,
+        "batch": plan.batch,
+        "batching": plan.batching,
+        "concurrency": answer.estimate.concurrency,
+        "beams": usecase.beams,
+        "usecase": usecase.name,
+        "input_tokens": usecase.input_tokens,
+        "output_tokens": usecase.output_tokens,
+        "precision": {
+            "weights": precision.weights,
+            "kv": precision.kv,
+            "activations": precision.activations,
+            "compute": precision.compute,
+            "experts": (precision.experts or precision.weights) if asked.model.has_experts else None,
+        },
+        "compute_dtype": answer.compute_dtype,
+        "stack": asked.profile.stack,
+        "profile": asked.profile.name,
+        "evidence": asked.profile.evidence,
+        "routing": plan.routing if asked.model.has_experts else None,
+        "imbalance": plan.imbalance,
+        "uneven": plan.uneven,
+        "flash": plan.flash,
+        "fused": plan.fused,
+        "overlap": plan.overlap,
+        "reserve": asked.profile.reserve if plan.reserve is None else plan.reserve,
+    }
+
+
+def memory(estimate: Estimate) -> dict[str, Any]:
+    """Bytes on one chip of the busiest stage."""
+    held = estimate.memory
+    keys = ("weights", "kv", "activations", "reserved", "used", "capacity")
+    return {
+        **{f"{key}_bytes": getattr(held, f"{key}_bytes") for key in keys},
+        "max_batch": int(held.max_batch),
+        "tiers": dict(held.tiers),
+    }
+
+
+def metrics(estimate: Estimate) -> dict[str, Any]:
+    """Every metric; null where it does not exist."""
+    found = estimate.metrics
+    return {
+        "ttft_ms": ms(found.ttft_s),
+        "tpot_ms": ms(found.tpot_s),
+        "e2e_ms": ms(found.e2e_s),
+        "output_tokens_per_s": found.output_tokens_per_s,
+        "total_tokens_per_s": found.total_tokens_per_s,
+        "requests_per_s": found.requests_per_s,
+        "tokens_per_s_per_user": found.tokens_per_s_per_user,
+        "joules_per_output_token": found.joules_per_output_token,
+        "tokens_per_kwh": found.tokens_per_kwh,
+        "usd_per_million_output_tokens": found.usd_per_million_output_tokens,
+        "decode_tokens_per_s": found.decode_tokens_per_s,
+        "output_tokens_per_s_per_chip": found.output_tokens_per_s_per_chip,
+        "average_w": found.average_w,
+    }
+
+
+def ms(seconds: Any) -> Any:
+    """Milliseconds."""
+    return None if seconds is None else seconds * 1e3
+
+
+def bound(estimate: Estimate) -> str | None:
+    """What bounds the request as a whole: the largest part of prefill and all decode steps."""
+    if not estimate.phases:
+        return None
+    steps = {"prefill": 1, "decode": estimate.scenario.usecase.output_tokens - 1}
+    total = {
+        part: sum(getattr(phase, f"{part}_s") * steps[name] for name, phase in estimate.phases.items())
+        for part in _PARTS
+    }
+    return max(_PARTS, key=lambda part: total[part])
+
+
+def _phase(phase: Phase | None) -> dict[str, Any] | None:
+    if phase is None:
+        return None
+    return {
+        "time_ms": ms(phase.time_s),
+        "bound": BOUNDS[int(phase.bound)],
+        **{f"{part}_ms": ms(getattr(phase, f"{part}_s")) for part in _PARTS},
+        "first_ms": ms(phase.first_s),
+        "last_ms": ms(phase.last_s),
+        "flop": phase.flop,
+        "energy_j": phase.energy_j,
+        "operators": [operator(row, phase) for row in phase.operators],
+    }
+
+
+def operator(row: OperatorTime, phase: Phase) -> dict[str, Any]:
+    """One row of the operator table."""
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "block": row.block,
+        "dtype": row.dtype or None,
+        "detail": row.detail or None,
+        "count": row.count,
+        "flop": row.flop,
+        "weight_bytes": row.weight_bytes,
+        "kv_bytes": row.kv_bytes,
+        "activation_bytes": row.activation_bytes,
+        "network_bytes": row.network_bytes,
+        "intensity": row.flop / row.bytes if row.bytes else None,
+        "time_ms": ms(row.time_s),
+        "bound": largest(row),
+        "share": row.time_s / phase.time_s if phase.time_s else None,
+    }
+
+
+def largest(row: OperatorTime) -> str:
+    """What bounds an operator."""
+    return max(_PARTS, key=lambda part: float(getattr(row, f"{part}_s")))
+
+
+def _slo(item: Judged) -> dict[str, Any]:
+    return {
+        "metric": item.metric,
+        "unit": item.unit,
+        "limit": item.limit,
+        "actual": item.actual,
+        "passed": item.passed,
+        "margin": item.margin,
+    }
+
+
+def _cure(cure: Cure) -> dict[str, Any]:
+    return {"change": cure.change, "effect": cure.effect, "cures": cure.cures}
+
+
+def check_document(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several answers, and the errors between them."""
+    return {"schema": CHECK_SCHEMA, "results": results}

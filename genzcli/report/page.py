@@ -1,0 +1,24 @@
+"""What a reader sees, before it is drawn: words in tables. Knows no terminal and no markup."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Table(NamedTuple):
+    """A table of words. `align` has one letter a column: l or r."""
+
+    title: str
+    columns: tuple[str, ...]
+    align: str
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Page(NamedTuple):
+    """The verdict, what was asked, the tables, and what stands under them."""
+
+    status: str  # PASS, FAIL, DOES NOT FIT, FITS, or empty
+    headline: tuple[str, ...]  # pieces, the status not among them
+    lines: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()  # (label, text)

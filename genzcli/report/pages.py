@@ -1,0 +1,264 @@
+"""Answers as pages: which tables there are, and what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from genzcli.engine.result import BOUNDS, OperatorTime, Phase
+from genzcli.report.answer import NOT_MODELLED, Answer
+from genzcli.report.headline import headline
+from genzcli.report.json import largest
+from genzcli.report.page import Page, Table
+from genzcli.report.words import (
+    count,
+    formats,
+    gigabytes,
+    in_unit,
+    label,
+    margin,
+    objective,
+    percent,
+    quantity,
+    with_unit,
+)
+from genzcli.spec.metric import METRICS
+from genzcli.units import NONE
+
+
+def run_page(answer: Answer, explain: bool) -> Page:
+    """The answer to one scenario."""
+    head = headline(answer)
+    return Page(
+        status=head.status,
+        headline=head.pieces,
+        lines=(_asked(answer),),
+        tables=tuple(_tables(answer, explain)),
+        notes=_notes(answer.assumptions),
+    )
+
+
+def _notes(assumptions: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Assumed", "; ".join(assumptions) or "nothing"),
+        ("Not modelled", ", ".join(NOT_MODELLED)),
+    )
+
+
+def _tables(answer: Answer, explain: bool) -> Iterator[Table]:
+    if answer.cures:
+        yield _cures(answer)
+    if answer.estimate.fits:
+        yield _metrics(answer)
+        yield _phases(answer)
+    yield _memory(answer)
+    if answer.judged and answer.estimate.fits:
+        yield _objectives(answer)
+    if explain:
+        for name, phase in answer.estimate.phases.items():
+            yield _operators(name, phase)
+
+
+def _asked(answer: Answer) -> str:
+    """The plan and the load, as they were resolved."""
+    scenario = answer.estimate.scenario
+    plan, usecase = scenario.plan, scenario.usecase
+    axes = {axis: getattr(plan, axis) for axis in ("tp", "pp", "dp", "ep")}
+    degrees = [f"{axis} {count(degree)}" for axis, degree in axes.items() if degree > 1]
+    load = "batch" if plan.batching == "static" else "concurrency"
+    parts = [
+        f"{count(usecase.input_tokens)} tokens in, {count(usecase.output_tokens)} out",
+        f"{load} {count(plan.batch)}" + (f" ({count(answer.estimate.concurrency)} at once)" * _waits(answer)),
+        *([f"{count(usecase.beams)} beams"] if usecase.beams > 1 else []),
+        " ".join(degrees) or "tp 1",
+        formats(plan.precision, answer.compute_dtype),
+        f"profile {scenario.profile.name}",
+    ]
+    return " · ".join(parts)
+
+
+def _waits(answer: Answer) -> bool:
+    return bool(0 < answer.estimate.concurrency < answer.estimate.scenario.plan.batch)
+
+
+def _cures(answer: Answer) -> Table:
+    rows = tuple((cure.change, cure.effect) for cure in answer.cures)
+    return Table("What would help", ("change", "effect"), "ll", rows)
+
+
+def _metrics(answer: Answer) -> Table:
+    found = answer.estimate.metrics
+    decode = answer.estimate.phases.get("decode")
+    latency = [
+        ("TTFT", quantity(found.ttft_s, "s")),
+        ("TPOT", quantity(found.tpot_s, "s")),
+        ("E2E", quantity(found.e2e_s, "s")),
+    ]
+    if decode is not None:
+        latency += [
+            ("first step", quantity(decode.first_s, "s")),
+            ("last step", quantity(decode.last_s, "s")),
+        ]
+    rates = [
+        ("output", with_unit(found.output_tokens_per_s, "tokens/s")),
+        ("in + out", with_unit(found.total_tokens_per_s, "tokens/s")),
+        ("per chip", with_unit(found.output_tokens_per_s_per_chip, "tokens/s")),
+        ("per user", with_unit(found.tokens_per_s_per_user, "tokens/s")),
+        ("requests", with_unit(found.requests_per_s, "/s")),
+    ]
+    money = [
+        ("energy", with_unit(found.joules_per_output_token, "J/token")),
+        ("1 kWh gives", with_unit(found.tokens_per_kwh, "tokens")),
+        ("mean power", with_unit(found.average_w, "W")),
+        ("1M tokens out", quantity(found.usd_per_million_output_tokens, "USD")),
+    ]
+    columns = [*latency, *[("", "")] * (5 - len(latency))], rates, [*money, *[("", "")] * (5 - len(money))]
+    rows = tuple(tuple(word for pair in row for word in pair) for row in zip(*columns, strict=True))
+    return Table("Metrics", ("latency", "", "throughput", "", "energy, cost", ""), "lrlrlr", rows)
+
+
+def _phases(answer: Answer) -> Table:
+    rows = []
+    for name, phase in answer.estimate.phases.items():
+        title = "decode step" if name == "decode" else name
+        shares = (getattr(phase, f"{part}_s") / phase.time_s if phase.time_s else 0.0 for part in BOUNDS)
+        rows.append((title, quantity(phase.time_s, "s"), BOUNDS[int(phase.bound)], *map(percent, shares)))
+    return Table("Phases", ("phase", "time", "bound by", *BOUNDS), "lrlrrrr", tuple(rows))
+
+
+def _memory(answer: Answer) -> Table:
+    held = answer.estimate.memory
+    share = held.used_bytes / held.capacity_bytes if held.capacity_bytes else None
+    words = (held.weights_bytes, held.kv_bytes, held.activations_bytes, held.reserved_bytes)
+    row = (
+        *map(gigabytes, words),
+        f"{gigabytes(held.used_bytes)} ({percent(share)})",
+        gigabytes(held.capacity_bytes),
+        count(held.max_batch),
+    )
+    columns = ("weights", "KV cache", "activations", "reserved", "used", "capacity", "max batch")
+    return Table("Memory per chip", columns, "rrrrrrr", (row,))
+
+
+def _objectives(answer: Answer) -> Table:
+    rows = tuple(
+        (
+            label(item.metric),
+            in_unit(item.metric, item.limit / METRICS[item.metric].scale),
+            NONE if item.actual is None else in_unit(item.metric, item.actual / METRICS[item.metric].scale),
+            margin(item),
+            "pass" if item.passed else "FAIL",
+        )
+        for item in answer.judged
+    )
+    return Table("Objectives", ("metric", "limit", "actual", "margin", "verdict"), "lrrrl", rows)
+
+
+def _operators(name: str, phase: Phase) -> Table:
+    title = f"Operators of {'one mean decode step' if name == 'decode' else 'prefill'}, all layers, one chip"
+    columns = ("operator", "uses", "FLOP", "bytes", "FLOP/B", "time", "bound by", "share")
+    return Table(title, columns, "lrrrrrlr", tuple(_operator(row, phase) for row in phase.operators))
+
+
+def _operator(row: OperatorTime, phase: Phase) -> tuple[str, ...]:
+    moved = row.bytes + row.network_bytes
+    name = row.name if row.block in (row.name, "step") else f"{row.block} {row.name}"
+    if row.detail:
+        name += f" ({row.detail})"
+    return (
+        name,
+        count(row.count),
+        quantity(row.flop, "flop/s").removesuffix("/s") if row.flop else NONE,
+        quantity(moved, "bytes") if moved else NONE,
+        quantity(row.flop / row.bytes, "") if row.bytes and row.flop else NONE,
+        quantity(row.time_s, "s"),
+        largest(row),
+        percent(row.time_s / phase.time_s if phase.time_s else None),
+    )
+
+
+# --- several scenarios ---
+
+
+class Outcome(NamedTuple):
+    """One scenario of a check: its answer, or what is wrong with it."""
+
+    name: str
+    answer: Answer | None
+    error: str
+
+
+def check_page(outcomes: Sequence[Outcome], status: str) -> Page:
+    """One line a scenario, then why those that did not pass did not."""
+    answers = [item.answer for item in outcomes if item.answer is not None]
+    columns = ("verdict", "scenario", "model", "on", "TTFT", "TPOT", "tokens/s")
+    tables = [Table("", columns, "llllrrr", tuple(map(_line, outcomes)))]
+    reasons = tuple((_name(item), reason) for item in outcomes if (reason := _reason(item)))
+    if reasons:
+        tables.append(Table("Why", ("scenario", "reason"), "ll", reasons))
+    return Page(
+        status=status,
+        headline=(_tally(outcomes),),
+        tables=tuple(tables),
+        notes=_notes(_shared(answers)),
+    )
+
+
+_TALLIED = {
+    "PASS": "passed",
+    "FITS": "done",
+    "FAIL": "failed",
+    "NO FIT": "not fitting",
+    "ERROR": "in error",
+}
+
+
+def _tally(outcomes: Sequence[Outcome]) -> str:
+    counts: dict[str, int] = {}
+    for item in outcomes:
+        word = _TALLIED[_verdict(item)]
+        counts[word] = counts.get(word, 0) + 1
+    total = f"{len(outcomes)} scenario{'s' if len(outcomes) != 1 else ''}"
+    return f"{total}: " + ", ".join(f"{number} {word}" for word, number in counts.items())
+
+
+def _verdict(item: Outcome) -> str:
+    if item.answer is None:
+        return "ERROR"
+    return "NO FIT" if not item.answer.estimate.fits else headline(item.answer).status
+
+
+def _name(item: Outcome) -> str:
+    return item.name or (item.answer.estimate.scenario.usecase.name if item.answer else NONE)
+
+
+def _line(item: Outcome) -> tuple[str, ...]:
+    if item.answer is None:
+        return (_verdict(item), _name(item), *[NONE] * 5)
+    scenario, found = item.answer.estimate.scenario, item.answer.estimate.metrics
+    return (
+        _verdict(item),
+        _name(item),
+        scenario.model.name,
+        f"{count(scenario.plan.chips)} × {scenario.platform.chip.name}",
+        quantity(found.ttft_s, "s"),
+        quantity(found.tpot_s, "s"),
+        quantity(found.output_tokens_per_s, ""),
+    )
+
+
+def _reason(item: Outcome) -> str:
+    if item.answer is None:
+        return item.error
+    failed = ", ".join(objective(judged) for judged in item.answer.judged if not judged.passed)
+    return item.answer.estimate.why or failed
+
+
+def _shared(answers: Sequence[Answer]) -> list[str]:
+    """What is assumed in all of them, and in some."""
+    seen: dict[str, int] = {}
+    for answer in answers:
+        for said in answer.assumptions:
+            seen[said] = seen.get(said, 0) + 1
+    whole = len(answers)
+    return [said if times == whole else f"{said} ({times} of {whole})" for said, times in seen.items()]

@@ -1,0 +1,96 @@
+"""Nouns as plain data, and as lines of path, value and source: one walk over the schema for every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from genzcli.report.words import formats, in_unit
+from genzcli.spec.dtype import Precision
+from genzcli.spec.hardware import Chip, Level
+from genzcli.spec.model import Mlp, Moe
+from genzcli.spec.noun import Field, Noun
+from genzcli.spec.source import Source
+from genzcli.spec.workload import Slo
+from genzcli.units import show
+
+_HIDDEN = ("sources", "aliases", "name", "note", "stack", "explicit_compute")
+
+
+class Line(NamedTuple):
+    """One fact of a catalog entry."""
+
+    path: str
+    value: str
+    source: Source | None
+
+
+def data(value: Any) -> Any:
+    """A noun as mappings, lists, numbers and words; SI, under the names of the attributes."""
+    if isinstance(value, Noun):
+        return {name: data(item) for name, item in value.__dict__.items()}
+    if isinstance(value, Mapping):
+        return {key: data(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [data(item) for item in value]
+    return value
+
+
+def lines(noun: Noun) -> Iterator[Line]:
+    """Every fact of an entry, with its source where it is a number that has one."""
+    sources: Mapping[str, Source] = getattr(noun, "sources", {})
+    for path, value in _walk(noun, ""):
+        yield Line(path, value, sources.get(path))
+
+
+def _walk(noun: Noun, path: str) -> Iterator[tuple[str, str]]:
+    for item in noun.fields.values():
+        value = getattr(noun, item.name)
+        if value is None or (item.name in _HIDDEN and not (item.name == "stack" and item.kind == "text")):
+            continue
+        key = _key(item, value)
+        yield from _field(item, value, f"{path}.{key}" if path else key)
+
+
+def _key(item: Field, value: Any) -> str:
+    """The key in YAML; of a feed-forward part, its kind."""
+    return {Mlp: "mlp", Moe: "moe"}.get(type(value), item.key)
+
+
+def _field(item: Field, value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Precision):
+        yield path, formats(value, value.compute)
+    elif isinstance(value, Chip):
+        yield path, value.name
+    elif isinstance(value, Noun):
+        yield from _walk(value, path)
+    elif isinstance(value, Mapping):
+        for name, member in value.items():
+            yield from _field(item, member, f"{path}.{name}")
+    elif isinstance(value, tuple):
+        yield from _members(value, path)
+    else:
+        yield path, scalar(value, item)
+
+
+def _members(value: tuple[Any, ...], path: str) -> Iterator[tuple[str, str]]:
+    if all(isinstance(member, str) for member in value):
+        if value:
+            yield path, ", ".join(value)
+        return
+    for member in value:
+        if isinstance(member, Level):
+            yield from _walk(member, f"{path}.{member.name}")
+        elif isinstance(member, Slo):
+            yield f"{path}.{member.metric}", in_unit(member.metric, member.limit)
+
+
+def scalar(value: Any, item: Field) -> str:
+    """One value with its unit."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if item.kind == "count":
+        return f"{value:.0f}"
+    return show(value, item.unit, 4)

@@ -1,0 +1,112 @@
+"""Pages on a terminal, or through a pipe with the same words. The only room that imports rich."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from genzcli.report.page import Page, Table
+
+_STYLES = {"PASS": "bold green", "FITS": "bold green"} | dict.fromkeys(
+    ("FAIL", "ERROR", "DOES NOT FIT"), "bold red"
+)
+_LEAST_WIDTH = 40
+_GAP = 2  # between columns
+_NARROW = 8  # a text column, where there is no room for its longest word
+
+
+def render(page: Page, quiet: bool = False) -> str:
+    """The page as text for stdout as it is: its width, its colours."""
+    import io
+
+    from rich.console import Console
+
+    out = io.StringIO()
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    console = Console(
+        file=out,
+        width=max(width(), _LEAST_WIDTH),
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+    _headline(console, page)
+    if not quiet:
+        _body(console, page)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def width() -> int:
+    """Columns: as COLUMNS says, else the terminal's, else 80."""
+    import shutil
+
+    return shutil.get_terminal_size((80, 24)).columns if _sized() else 80
+
+
+def _sized() -> bool:
+    return os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty()
+
+
+def _headline(console: Any, page: Page) -> None:
+    """The verdict and its pieces, on one line where they fit, else one under the other."""
+    from rich.text import Text
+
+    first = f"{page.status}  {page.headline[0]}" if page.status else page.headline[0]
+    whole = "   ".join((first, *page.headline[1:]))
+    stacked = [first, *(f"  {piece}" for piece in page.headline[1:])]
+    lines = [whole] if len(whole) <= console.width else stacked
+    text = Text("\n".join(lines), overflow="fold")
+    text.stylize(_STYLES.get(page.status, "bold"), 0, len(page.status or first))
+    console.print(text)
+
+
+def _body(console: Any, page: Page) -> None:
+    from rich.text import Text
+
+    for line in page.lines:
+        console.print(Text(line, overflow="fold"))
+    for table in page.tables:
+        console.print()
+        if table.title:
+            console.print(Text(table.title, style="bold", overflow="fold"))
+        console.print(_drawn(table, console.width))
+    for position, (label, words) in enumerate(page.notes):
+        if position == 0:
+            console.print()
+        text = Text(f"{label}: {words}", overflow="fold")
+        text.stylize("bold", 0, len(label) + 1)
+        console.print(text)
+
+
+def _drawn(table: Table, room: int) -> Any:
+    from rich.box import Box
+    from rich.table import Table as Drawn
+
+    rule = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
+    drawn = Drawn(box=rule, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
+    for column, letter, wide in zip(table.columns, table.align, _widths(table, room), strict=True):
+        drawn.add_column(column, justify="right" if letter == "r" else "left", overflow="fold", width=wide)
+    for row in table.rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def _widths(table: Table, room: int) -> list[int]:
+    """Column widths that fill no more than `room`: texts give way first, then everything; nothing is cut."""
+    cells = list(zip(table.columns, *table.rows, strict=True))
+    widths = [max(map(len, column)) for column in cells]
+    words = [max((len(word) for cell in column for word in cell.split()), default=1) for column in cells]
+    texts = [index for index, letter in enumerate(table.align) if letter == "l" and index > 0]
+    room -= _GAP * (len(widths) - 1)
+    everything, narrow, none = list(range(len(widths))), [_NARROW] * len(widths), [1] * len(widths)
+    for columns, least in ((texts, words), (texts, narrow), (everything, none)):
+        while sum(widths) > room:
+            widest = max(columns, key=lambda index: widths[index] - least[index], default=None)
+            if widest is None or widths[widest] <= least[widest]:
+                break
+            widths[widest] -= 1
+    return widths
