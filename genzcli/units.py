@@ -193,7 +193,7 @@ def _number(number: str, text: str, where: str) -> float:
         cure = "write digits first, as 3.35 TB/s or 1e12, without thousands commas"
         raise UnitError(f"{_short(text)!r} is not a number", where=where, cure=cure) from None
     if value != value:
-        raise UnitError("NaN is not a value", where=where, cure="leave the key out, or give a number")
+        raise UnitError("NaN is not a value", where=where, cure="give a number, or leave it out")
     if value == 0 and any(digit in "123456789" for digit in number.lower().partition("e")[0]):
         raise UnitError(f"{_short(text)!r} is too small", where=where, cure="check the exponent")
     if math.isinf(value) and "n" not in number.lower():  # 1e999, not the word inf

@@ -55,7 +55,9 @@ def run(command: str) -> tuple[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("page", "command", "expected"), examples(), ids=lambda value: value[:60] if isinstance(value, str) else ""
+    ("page", "command", "expected"),
+    examples(),
+    ids=lambda value: value[:60] if isinstance(value, str) else "",
 )
 def test_example(page: Path, command: str, expected: str) -> None:
     output, code = run(command)
@@ -77,5 +79,7 @@ def test_names_are_documented() -> None:
     page = (ROOT / "docs" / "names.md").read_text(encoding="utf-8")
     named = {name for noun in (Metrics, Memory, Phase, OperatorTime, Plan, UseCase) for name in noun.fields}
     named -= {"name", "note", "aliases", "sources"}
-    missing = [name for name in sorted(named | set(METRICS) | set(_SUFFIXES.values())) if f"`{name}" not in page]
+    missing = [
+        name for name in sorted(named | set(METRICS) | set(_SUFFIXES.values())) if f"`{name}" not in page
+    ]
     assert missing == []

@@ -202,6 +202,13 @@ def entries(search: Sequence[Root], kind: str) -> list[Entry]:
     return sorted(found.values(), key=lambda entry: entry.name)
 
 
+def _file_hint(name: str) -> str:
+    """What a name that looks like a path turned out to be."""
+    if not _separated(name):
+        return ""
+    return ", and it is a folder" if os.path.isdir(name) else ", and no such file"
+
+
 def _unknown(search: Sequence[Root], kinds: Sequence[str], name: str, where: str) -> UnknownNameError:
     what = "hardware" if len(kinds) > 1 else kinds[0]
     listed = [entry for kind in kinds for entry in entries(search, kind)]
@@ -210,5 +217,5 @@ def _unknown(search: Sequence[Root], kinds: Sequence[str], name: str, where: str
     meant = f"did you mean {', '.join(known[word] for word in near)}? " if near else ""
     singular = {"usecases": "use case", "hardware": "chip or platform"}.get(what, what[:-1])
     shown = name if len(name) <= 60 else name[:57] + "…"
-    message = f"unknown {singular} {shown!r}" + (", and no such file" if _separated(name) else "")
+    message = f"unknown {singular} {shown!r}" + _file_hint(name)
     return UnknownNameError(message, where=where, cure=f"{meant}see `genz list {what}`")

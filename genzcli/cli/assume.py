@@ -64,7 +64,7 @@ def _plan(resolved: Resolved) -> Iterator[str]:
 def _software(request: Request, scenario: Scenario) -> Iterator[str]:
     profile = scenario.profile
     if profile.evidence == "generic":
-        yield f"efficiencies of profile {profile.name}: generic, not measured on this chip and stack"
+        yield f"efficiencies of profile {profile.name}, not measured on this chip and stack ({profile.note})"
     elif profile.evidence == "ideal":
         yield f"profile {profile.name}: pure roofline, an upper bound and no forecast"
     elif request.stack is None or profile.note:

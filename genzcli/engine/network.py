@@ -109,27 +109,37 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     return _fitted(kind, total, payload, group, profile, ", ".join(names))
 
 
-def hop(payload: Number, boundary: int, stride: Number, platform: Platform, profile: Profile) -> Route:
-    """Point to point from every chip of stage `boundary` to its like in the next, `stride` chips on.
+def hops(payload: Number, boundaries: range, stride: Number, platform: Platform, profile: Profile) -> Route:
+    """Point to point over pipeline boundaries, together: from every chip of stage b to its like in the
+    next, `stride` chips on.
 
-    Crosses the innermost level that holds both ends, for the first chip of the stage and for the last.
+    A boundary crosses the innermost level that holds both ends, for the first chip of the stage and
+    for the last. Boundaries that cross the same level cost the same.
     """
-    total, detail = NOTHING, ""
-    found: Number = 0
+    time: Number = 0.0
+    transfer: Number = 0.0
+    names = []
     within: Number = 1  # chips in one member of the level
-    start, end = boundary * stride, (boundary + 2) * stride - 1
+    inner: list[Number] = [0] * len(boundaries)  # 1 where a level further in holds the boundary
     for level in platform.levels:
         reach = within * level.size
-        inside = where(floor(start / reach) == floor(end / reach), 1, 0)
-        apart = maximum(1, ceil(stride / within))
-        wire = wire_of(level, 2, apart, _fit(profile, level.name, "send-recv"))
-        here = inside * (1 - found)
-        total = total + send(wire, payload).when(here > 0)
-        if not is_array(here) and here:
-            detail = level.name
-        found = maximum(found, inside)
-        within = reach
-    return _fitted("send-recv", total, payload, Group(size=2, stride=stride), profile, detail)
+        held = [_holds(reach, boundary, stride) for boundary in boundaries]
+        crossing: Number = 0
+        for here, before in zip(held, inner, strict=True):
+            crossing = crossing + here - before
+        wire = wire_of(level, 2, maximum(1, ceil(stride / within)), _fit(profile, level.name, "send-recv"))
+        route = _fitted("send-recv", send(wire, payload), payload, Group(size=2), profile, level.name)
+        time, transfer = time + route.time_s * crossing, transfer + route.transfer_s * crossing
+        if not is_array(crossing) and crossing:
+            names.append(f"{level.name} x{crossing:g}")
+        within, inner = reach, held
+    return Route(time, transfer, ", ".join(names))
+
+
+def _holds(reach: Number, boundary: int, stride: Number) -> Number:
+    """1 where both stages of a boundary lie in one group of `reach` chips."""
+    start, end = boundary * stride, (boundary + 2) * stride - 1
+    return where(floor(start / reach) == floor(end / reach), 1, 0)
 
 
 def _beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:

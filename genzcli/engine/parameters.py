@@ -34,6 +34,15 @@ class Parameters(Noun):
     def active(self) -> Number:
         return self.total - self.inactive
 
+    def active_less(self, left_out: str) -> Number:
+        """Active parameters as authors count them who leave out `embedding`, or `embedding-and-head`."""
+        match left_out:
+            case "embedding":
+                return self.active - self.embedding
+            case "embedding-and-head":
+                return self.active - self.embedding - self.head
+        return self.active
+
     @property
     def layers(self) -> Number:
         """Everything but the embedding and the head."""

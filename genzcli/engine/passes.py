@@ -117,14 +117,6 @@ def step_parts(setting: Setting, sequences: Number) -> Parts:
     return Parts(overhead=profile.step_s + profile.per_sequence_s * sequences + together)
 
 
-def boundary_parts(setting: Setting, tokens: Number, boundary: int) -> Parts:
-    """Sending a micro-batch's activations from one stage to the next."""
-    shard = setting.shard
-    payload = tokens * setting.model.d_model * shard.size.activations
-    route = network.hop(payload, boundary, shard.tp * shard.dp, setting.platform, setting.rates.profile)
-    return Parts(network=route.time_s, busy_network=route.transfer_s)
-
-
 class Pipeline(Noun):
     """Parts of the pipeline: the sum over stages and hops, and the slowest stage."""
 
@@ -160,11 +152,12 @@ def pipeline(
 
 
 def all_hops(setting: Setting, tokens: Number, pp: int) -> Parts:
-    """The pp - 1 boundaries together."""
-    total = Parts()
-    for boundary in range(pp - 1):
-        total = total + boundary_parts(setting, tokens, boundary)
-    return total
+    """Sending a micro-batch's activations over the pp - 1 boundaries between stages."""
+    shard = setting.shard
+    payload = tokens * setting.model.d_model * shard.size.activations
+    stride, profile = shard.tp * shard.dp, setting.rates.profile
+    route = network.hops(payload, range(pp - 1), stride, setting.platform, profile)
+    return Parts(network=route.time_s, busy_network=route.transfer_s)
 
 
 def prefill_parts(line: Pipeline, microbatches: Number) -> Parts:

@@ -12,8 +12,9 @@ from genzcli.errors import PlanError
 from genzcli.explore.plan import choose
 from genzcli.slo import Judged, judge, verdict
 from genzcli.spec.dtype import BITS, Precision, native
-from genzcli.spec.metric import METRICS
+from genzcli.spec.metric import METRICS, label
 from genzcli.spec.workload import Scenario, Slo
+from genzcli.units import show, show_count
 
 _MOST_CHIPS = 4096
 
@@ -173,12 +174,19 @@ def _helps(before: tuple[Judged, ...], after: tuple[Judged, ...]) -> bool:
 
 
 def _shown(item: Judged) -> str:
+    """The metric as a report names it, with its value."""
     if item.actual is None:
-        return f"{item.metric} none"
-    return f"{item.metric.upper() if len(item.metric) == 4 else item.metric} {item.actual:.3g} {item.unit}"
+        return f"no {label(item.metric)}"
+    return f"{label(item.metric)} {_value(item.metric, float(item.actual) / METRICS[item.metric].scale)}"
 
 
 def _headline(after: Estimate) -> list[str]:
-    metric = METRICS["tpot"] if after.metrics.tpot_s is not None else METRICS["ttft"]
-    value = getattr(after.metrics, metric.field)
-    return [f"{'TPOT' if metric is METRICS['tpot'] else 'TTFT'} {value * 1e3:.3g} ms"]
+    name = "tpot" if after.metrics.tpot_s is not None else "ttft"
+    return [f"{label(name)} {_value(name, getattr(after.metrics, METRICS[name].field))}"]
+
+
+def _value(name: str, value: float) -> str:
+    metric = METRICS[name]
+    if metric.unit == "s":
+        return show(value, "s")
+    return f"{show_count(value)} {metric.output_unit}"

@@ -15,14 +15,13 @@ from genzcli.report.words import (
     formats,
     gigabytes,
     in_unit,
-    label,
     margin,
     objective,
     percent,
     quantity,
     with_unit,
 )
-from genzcli.spec.metric import METRICS
+from genzcli.spec.metric import METRICS, label
 from genzcli.units import NONE
 
 

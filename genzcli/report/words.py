@@ -6,11 +6,8 @@ from typing import Any
 
 from genzcli.slo import Judged
 from genzcli.spec.dtype import Precision
-from genzcli.spec.metric import METRICS
+from genzcli.spec.metric import METRICS, label
 from genzcli.units import NONE, show, show_count
-
-#: Metrics that people know by their capitals.
-_LABELS = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "total_throughput": "in + out throughput"}
 
 
 def quantity(value: Any, unit: str, digits: int = 3) -> str:
@@ -21,11 +18,6 @@ def quantity(value: Any, unit: str, digits: int = 3) -> str:
 def many(value: Any, digits: int = 3) -> str:
     """A count for people: 12.3k, 70.6B."""
     return show_count(value, digits)
-
-
-def label(metric: str) -> str:
-    """The metric's name in print."""
-    return _LABELS.get(metric, metric.replace("_", " "))
 
 
 def in_unit(metric: str, value: Any) -> str:

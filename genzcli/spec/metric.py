@@ -57,6 +57,15 @@ ALIASES = {
 }
 
 
+#: Metrics that people know by their capitals.
+_LABELS = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "total_throughput": "in + out throughput"}
+
+
+def label(name: str) -> str:
+    """The metric's name in print."""
+    return _LABELS.get(name, name.replace("_", " "))
+
+
 def metric_name(word: str, where: str) -> str:
     """The metric's one name; an unknown word is an error with the nearest names."""
     name = word.strip().lower().replace("-", "_")
@@ -84,7 +93,7 @@ def limit(name: str, value: str, where: str, current: float | None = None) -> fl
     if current is not None and factor(value, where) is not None:
         number = edit(current, value, unit, where)
     else:
-        bare = bool(value) and (value[-1].isdigit() or value[-1] == ".")
+        bare = bool(value) and (value[-1].isdigit() or value[-1] == ".") and value[0] != "$"
         number = parse(f"{value} {'ms' if unit == 's' else unit}" if bare else value, unit, where)
     if not 0 < number < math.inf:
         raise UnitError(f"a limit of {value} cannot be met", where=where, cure="give a number above 0")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from genzcli.spec.dtype import Precision
-from genzcli.spec.noun import Noun, count, flag, noun, nouns, other, ratio, text, texts
+from genzcli.spec.noun import Noun, choice, count, flag, noun, nouns, other, ratio, text, texts
 from genzcli.spec.source import Source
 
 if TYPE_CHECKING:
@@ -68,6 +68,13 @@ class Published(Noun):
 
     parameters: Number = ratio("parameters in all", above=0)
     active_parameters: Number | None = ratio("parameters a token uses, in a MoE", above=0, default=None)
+    active_leaves_out: str = choice(
+        "what the authors leave out of the active count",
+        "nothing",
+        "embedding",
+        "embedding-and-head",
+        default="nothing",
+    )
 
 
 class Model(Noun):

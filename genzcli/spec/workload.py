@@ -63,7 +63,9 @@ class Plan(Noun):
     reserve: Number | None = ratio(
         "share of memory kept free; the profile's if left out", least=0, most=0.95, default=None
     )
-    price_usd_per_hour: Number | None = quantity("USD/h", "rent of one chip in place of the catalog's", default=None)
+    price_usd_per_hour: Number | None = quantity(
+        "USD/h", "rent of one chip in place of the catalog's", default=None
+    )
 
     @property
     def chips(self) -> Number:

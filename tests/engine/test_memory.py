@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from engine_samples import answer, chip, close, dense, level, moe, platform, usecase
 
 from genzcli.spec.hardware import Tier

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_samples import IDEAL, close, level, platform
 
-from genzcli.engine.network import Group, collective, extended, hop, spans
+from genzcli.engine.network import Group, collective, extended, hops, spans
 from genzcli.spec.profile import CollectiveFit
 
 M = 1e8
@@ -92,19 +92,19 @@ class TestHop:
 
     def test_takes_the_innermost_level_that_holds_both(self) -> None:
         two = platform(level(), level(size=4, name="out", bandwidth_bytes_per_s=1e10, latency_s=5e-6))
-        assert close(hop(M, 0, 4, two, IDEAL).time_s, 2e-6 + M / 1e11)  # chips 0 and 4
-        assert close(hop(M, 1, 4, two, IDEAL).time_s, 10e-6 + M / 1e10)  # chips 4 and 8
-        assert close(hop(M, 0, 8, two, IDEAL).time_s, 10e-6 + M / 1e10)
+        assert close(hops(M, range(0, 0 + 1), 4, two, IDEAL).time_s, 2e-6 + M / 1e11)  # chips 0 and 4
+        assert close(hops(M, range(1, 1 + 1), 4, two, IDEAL).time_s, 10e-6 + M / 1e10)  # chips 4 and 8
+        assert close(hops(M, range(0, 0 + 1), 8, two, IDEAL).time_s, 10e-6 + M / 1e10)
 
     def test_uses_one_peers_link_of_a_mesh(self) -> None:
         mesh = platform(level("fully-connected", 8, bandwidth_bytes_per_s=1e10, links=7))
-        assert close(hop(M, 0, 1, mesh, IDEAL).time_s, 1e-6 + M / 1e10)
+        assert close(hops(M, range(0, 0 + 1), 1, mesh, IDEAL).time_s, 1e-6 + M / 1e10)
 
     def test_uses_one_link_of_a_ring(self) -> None:
         ring = platform(level("ring", 8, bandwidth_bytes_per_s=5e10, links=2))
-        assert close(hop(M, 0, 1, ring, IDEAL).time_s, 1e-6 + M / 5e10)
+        assert close(hops(M, range(0, 0 + 1), 1, ring, IDEAL).time_s, 1e-6 + M / 5e10)
 
     def test_stages_of_two_chips_share_the_links_of_a_ring(self) -> None:
         # chips 0 and 1 send to 2 and 3 at once: the link 1-2 carries both, and each goes two hops
         ring = platform(level("ring", 8, bandwidth_bytes_per_s=5e10, links=2))
-        assert close(hop(M, 0, 2, ring, IDEAL).time_s, 2e-6 + 2 * M / 5e10)
+        assert close(hops(M, range(0, 0 + 1), 2, ring, IDEAL).time_s, 2e-6 + 2 * M / 5e10)
