@@ -54,7 +54,7 @@ def smallest_chips(
             choice = choose(scenario, chips, fixed)
         except PlanError:
             continue
-        if choice.fits and (not slos or verdict(judge(estimate(choice.scenario), slos)) == "pass"):
+        if choice.fits and (not slos or verdict(judge(choice.answer, slos)) == "pass"):
             return choice.scenario
     return None
 
@@ -93,7 +93,9 @@ def _more_chips(
     # Degrees that multiply to the present chips cannot be kept when the number changes.
     free: Mapping[str, int] = {} if {"tp", "pp", "dp"} & fixed.keys() else fixed
     if before.fits:
-        wanted = smallest_chips(scenario, free, slos, _doublings(scenario))
+        # A deeper pipeline brings no request its tokens sooner.
+        shallow = {**free, "pp": int(scenario.plan.pp)}
+        wanted = smallest_chips(scenario, shallow, slos, _doublings(scenario))
     else:
         wanted = smallest_chips(scenario, free)
         if wanted is not None and slos:

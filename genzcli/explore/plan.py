@@ -18,9 +18,10 @@ _NEAR = 1.05
 
 
 class Choice(NamedTuple):
-    """The plan taken, how many were compared, and whether any fits."""
+    """The plan taken and its answer, how many were compared, and whether any fits."""
 
     scenario: Scenario
+    answer: Estimate
     compared: int
     fits: bool
     note: str
@@ -55,7 +56,9 @@ def choose(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> Choice:
         raise trouble or _no_plan(scenario, chips, fixed)
     best = _best(tried)
     fits = bool(best.answer.fits)
-    return Choice(best.scenario, len(tried), fits, _note(best.scenario.plan, fixed, len(tried), fits))
+    return Choice(
+        best.scenario, best.answer, len(tried), fits, _note(best.scenario.plan, fixed, len(tried), fits)
+    )
 
 
 def _best(tried: list[_Tried]) -> _Tried:
