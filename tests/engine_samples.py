@@ -57,7 +57,7 @@ def dense(
     layers: int = 4, feedforward: Any = None, d_model: int = 1024, vocab: int = 10000, **mixer: Any
 ) -> Model:
     """D = 1024, 8 heads of 128, gated MLP of 4096, vocabulary 10000, 4 layers."""
-    block = Block(attention=attention(**mixer), feedforward=feedforward or Mlp(d_ff=4096))
+    block = Block(mixer=attention(**mixer), feedforward=feedforward or Mlp(d_ff=4096))
     return Model(
         name="paper", d_model=d_model, vocab=vocab, blocks={"layer": block}, stack=(("layer", layers),)
     )

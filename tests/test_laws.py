@@ -15,7 +15,7 @@ from engine_samples import IDEAL, close, platform, scenario
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from genzcli.engine.blocks import Options, independent_operators
+from genzcli.engine.blocks import Options, after_kernel, before_kernel
 from genzcli.engine.estimate import estimate
 from genzcli.engine.feedforward import Routing
 from genzcli.engine.memory import weights_bytes, weights_of
@@ -50,8 +50,8 @@ def models(draw: Any, experts: bool | None = None) -> Model:
     else:
         feed = Mlp(d_ff=draw(one_of([2048, 8192])), gated=draw(st.booleans()))
     mixer = Attention(heads=16, kv_heads=draw(one_of([1, 2, 8, 16])), head_dim=draw(one_of([64, 128])))
-    wide = Block(attention=mixer, feedforward=feed)
-    local = wide.replace(attention=mixer.replace(window=draw(one_of([16, 500, 4096]))))
+    wide = Block(mixer=mixer, feedforward=feed)
+    local = wide.replace(mixer=mixer.replace(window=draw(one_of([16, 500, 4096]))))
     runs = (("wide", draw(one_of([1, 4, 7]))), ("local", draw(one_of([0, 4]))))
     return Model(
         name="any",
@@ -327,7 +327,10 @@ def counts(model: Model, tokens: int, shard: Shard) -> dict[tuple[str, str], tup
     return {
         (name, op.name): (float(op.flop), float(op.weight_bytes))
         for name, block in model.blocks.items()
-        for op in independent_operators(block, model.d_model, tokens, shard, options)
+        for op in (
+            *before_kernel(block, model.d_model, tokens, shard, options, decode=False),
+            *after_kernel(block, model.d_model, tokens, shard, options),
+        )
         if op.name not in COPIED
     }
 
@@ -335,7 +338,7 @@ def counts(model: Model, tokens: int, shard: Shard) -> dict[tuple[str, str], tup
 @given(models(), one_of(POWERS), one_of([64, 100]))
 def test_tensor_parallel_conserves_flop_and_weights(model: Model, tp: int, tokens: int) -> None:
     # Not for KV heads beyond their number: those are copied, so the QKV GEMM is checked where tp <= Hkv.
-    kv = min(block.attention.kv_heads for block in model.blocks.values())
+    kv = min(block.mixer.kv_heads for block in model.blocks.values())
     parts, whole = counts(model, tokens, WHOLE.replace(tp=tp)), counts(model, tokens, WHOLE)
     for key, (flop, weights) in whole.items():
         if key[1] == "qkv" and tp > kv:

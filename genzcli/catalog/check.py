@@ -11,7 +11,7 @@ from genzcli.catalog.document import Node, join
 from genzcli.errors import CatalogError, GenzError, UnitError, nearest
 from genzcli.spec.dtype import dtype
 from genzcli.spec.hardware import Chip, Platform
-from genzcli.spec.model import Attention, Model, Moe
+from genzcli.spec.model import Attention, Block, LatentAttention, Model, Moe
 from genzcli.spec.noun import Field, Noun
 from genzcli.spec.profile import Profile
 
@@ -109,6 +109,12 @@ def _attention(noun: Attention) -> tuple[str, str] | None:
     return None
 
 
+def _block(noun: Block) -> tuple[str, str] | None:
+    if noun.mixer is None and noun.feedforward is None:
+        return "the block is empty", "give it `attention:`, another mixer, `mlp:` or `moe:`"
+    return None
+
+
 def _moe(noun: Moe) -> tuple[str, str] | None:
     if noun.experts_per_token > noun.experts:
         return (
@@ -138,6 +144,11 @@ def _model(noun: Model) -> tuple[str, str] | None:
     for name, _ in noun.stack:
         if name not in noun.blocks:
             return f"layers use an unknown block {name!r}", f"known blocks: {', '.join(noun.blocks)}"
+    blocks = noun.blocks.values()
+    if all(block.mixer is None for block in blocks):
+        return "'attention' or another mixer is missing", "no layer of the model sees more than one token"
+    if all(isinstance(b.mixer, (Attention, LatentAttention)) and b.feedforward is None for b in blocks):
+        return "'mlp' or 'moe' is missing", "no layer of the model has a feed-forward part"
     idle = next((name for name in noun.blocks if name not in dict(noun.stack)), None)
     return (f"no layer uses the block {idle!r}", "use it in `layers`, or remove it") if idle else None
 
@@ -150,6 +161,7 @@ def _profile(noun: Profile) -> tuple[str, str] | None:
 
 _RULES: tuple[tuple[type[Noun], Callable[[Any], tuple[str, str] | None]], ...] = (
     (Attention, _attention),
+    (Block, _block),
     (Moe, _moe),
     (Chip, _chip),
     (Platform, _platform),

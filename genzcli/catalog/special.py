@@ -15,7 +15,17 @@ from genzcli.errors import CatalogError
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level, Platform
 from genzcli.spec.metric import limit, metric_name
-from genzcli.spec.model import Block, Mlp, Model, Moe
+from genzcli.spec.model import (
+    Attention,
+    Block,
+    LatentAttention,
+    LinearAttention,
+    Mamba,
+    Mamba2,
+    Mlp,
+    Model,
+    Moe,
+)
 from genzcli.spec.noun import Field, Noun, count
 from genzcli.spec.source import Source
 from genzcli.spec.workload import Slo, UseCase
@@ -25,6 +35,13 @@ if TYPE_CHECKING:
 
 #: Fields that hold one of several nouns, each under a key of its own.
 UNIONS: Mapping[tuple[type[Noun], str], Mapping[str, type[Noun]]] = {
+    (Block, "mixer"): {
+        "attention": Attention,
+        "mla": LatentAttention,
+        "mamba": Mamba,
+        "mamba2": Mamba2,
+        "linear_attention": LinearAttention,
+    },
     (Block, "feedforward"): {"mlp": Mlp, "moe": Moe},
 }
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import attention, feedforward
-from genzcli.engine.attention import Span
+from genzcli.engine import feedforward, mixers
 from genzcli.engine.feedforward import Routing
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, gather, linear, reduce_over_tp
+from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.numeric import maximum
-from genzcli.spec.model import Block, Mlp, Model
+from genzcli.spec.model import Block, Mlp, Model, Moe
 from genzcli.spec.noun import Noun, flag, noun, ratio
 
 if TYPE_CHECKING:
@@ -35,33 +35,44 @@ def norms(block: Block, d_model: Number, tokens: Number, shard: Shard, options: 
     return elementwise("norms", moved / shard.tp if shard.sp else moved, shard.size)
 
 
-def independent_operators(
+def before_kernel(
+    block: Block, d_model: Number, tokens: Number, shard: Shard, options: Options, *, decode: bool
+) -> tuple[Operator, ...]:
+    """The operators of a layer up to its mixer's kernel."""
+    ahead = norms(block, d_model, tokens, shard, options)
+    if block.mixer is None:
+        return (ahead,)
+    mixer = mixers.before(block.mixer, d_model, tokens, shard, decode=decode, fused=options.fused)
+    return (ahead, *mixer)
+
+
+def kernels(
+    block: Block, visit: Prefill | DecodeStep, shard: Shard, options: Options
+) -> tuple[Operator, ...]:
+    """The operators of a layer that see more than one token; attention's cost grows with the context."""
+    if block.mixer is None:
+        return ()
+    return mixers.kernels(block.mixer, visit, shard, flash=options.flash)
+
+
+def after_kernel(
     block: Block, d_model: Number, tokens: Number, shard: Shard, options: Options
 ) -> tuple[Operator, ...]:
-    """All operators of a layer that do not depend on the context, in the order they run."""
-    mixer = block.attention
-    sends: tuple[Collective, ...] = ()
-    if not block.parallel:
-        sends = attention.mixer_sends(tokens, d_model, shard)
-    part = block.feedforward
-    if isinstance(part, Mlp):
-        after = feedforward.dense(part, d_model, tokens, shard)
-    else:
-        everybody = tokens * shard.dp * options.evenness
-        after = feedforward.experts(part, d_model, tokens, everybody, shard, options.routing)
-    return (
-        norms(block, d_model, tokens, shard, options),
-        attention.project(mixer, d_model, tokens, shard),
-        *attention.rotate(mixer, tokens, shard, fused=options.fused),
-        *attention.gate(mixer, tokens, shard),
-        attention.output(mixer, d_model, tokens, shard, sends),
-        *after,
-    )
-
-
-def context_operator(block: Block, span: Span, shard: Shard, options: Options) -> Operator:
-    """The one operator of a layer whose cost grows with the context."""
-    return attention.attend(block.attention, span, shard, flash=options.flash)
+    """The operators of a layer behind its mixer's kernel: output projection, feed-forward part."""
+    after: tuple[Operator, ...] = ()
+    if block.mixer is not None:
+        # In parallel, one all-reduce behind the feed-forward part sums both.
+        alone = not block.parallel or block.feedforward is None
+        sends = reduce_over_tp(tokens * d_model, shard) if alone else ()
+        after = mixers.after(block.mixer, d_model, tokens, shard, sends)
+    match block.feedforward:
+        case Mlp() as part:
+            return (*after, *feedforward.dense(part, d_model, tokens, shard))
+        case Moe() as part:
+            everybody = tokens * shard.dp * options.evenness
+            rest = feedforward.experts(part, d_model, tokens, everybody, shard, options.routing)
+            return (*after, *rest)
+    return after
 
 
 def embed(model: Model, tokens: Number, shard: Shard) -> Operator:
@@ -84,17 +95,19 @@ def head(model: Model, positions: Number, shard: Shard) -> Operator:
 
 def weight_bytes(block: Block, d_model: Number, shard: Shard) -> Number:
     """Weights of one layer stored on one chip, norms included, biases left out."""
-    return (
-        attention.weight_bytes(block.attention, d_model, shard)
-        + feedforward.weight_bytes(block.feedforward, d_model, shard)
-        + block.norms * d_model * shard.size.weights
-    )
+    total = block.norms * d_model * shard.size.weights
+    if block.mixer is not None:
+        total = total + mixers.weight_bytes(block.mixer, d_model, shard)
+    if block.feedforward is not None:
+        total = total + feedforward.weight_bytes(block.feedforward, d_model, shard)
+    return total
 
 
 def peak_width(block: Block, d_model: Number, shard: Shard) -> Number:
     """Elements a token holds while this layer runs: the stream, its residual, and the widest inner tensor."""
-    inner = maximum(
-        attention.peak_width(block.attention, shard),
-        feedforward.peak_width(block.feedforward, d_model, shard),
-    )
+    inner: Number = 0
+    if block.mixer is not None:
+        inner = mixers.peak_width(block.mixer, shard)
+    if block.feedforward is not None:
+        inner = maximum(inner, feedforward.peak_width(block.feedforward, d_model, shard))
     return 2 * d_model + inner

@@ -63,6 +63,16 @@ def matrices(part: FeedForward) -> int:
     return 2 if part.gated else 1
 
 
+def expert_input(part: Moe, d_model: Number) -> Number:
+    """Width of what an expert reads and writes: the stream, or the latent it is projected to."""
+    return d_model if part.d_latent is None else part.d_latent
+
+
+def latent_elements(part: Moe, d_model: Number) -> Number:
+    """Elements of the projections into the experts' latent width and back."""
+    return 0 if part.d_latent is None else 2 * d_model * part.d_latent
+
+
 def mlp(
     name: str,
     d_ff: Number,
@@ -140,30 +150,22 @@ def experts(
     experts see.
     """
     load = busiest_rank(part, everybody, shard, routing)
-    inner = part.d_expert / shard.expert_tp
-    front = matrices(part)
-    router = linear("router", tokens, d_model, part.experts, shard.size)
-    shared = (
-        mlp(
-            "shared ",
-            part.d_shared,
-            part.gated,
-            d_model,
-            tokens,
-            shard,
-            sends=_shared_sends(d_model, tokens, shard),
-        )
-        if part.d_shared
-        else ()
-    )
+    width, inner, front = expert_input(part, d_model), part.d_expert / shard.expert_tp, matrices(part)
+    ahead = [linear("router", tokens, d_model, part.experts, shard.size)]
+    behind: list[Operator] = []
+    if part.d_latent is not None:
+        ahead.append(linear("latent down", tokens, d_model, part.d_latent, shard.size))
+        behind.append(linear("latent up", tokens, part.d_latent, d_model, shard.size))
+    ahead[-1] = ahead[-1].replace(sends=dispatch(part, width, tokens, shard))
+    if part.d_shared:
+        sends = _shared_sends(d_model, tokens, shard)
+        ahead += mlp("shared ", part.d_shared, part.gated, d_model, tokens, shard, sends=sends)
     return (
-        router.replace(sends=dispatch(part, d_model, tokens, shard)),
-        *shared,
-        grouped("experts up", load, d_model, front * inner, shard),
+        *ahead,
+        grouped("experts up", load, width, front * inner, shard),
         elementwise("experts activation", load.pairs * inner * (front + 1), shard.size),
-        grouped("experts down", load, inner, d_model, shard).replace(
-            sends=combine(part, d_model, tokens, shard)
-        ),
+        grouped("experts down", load, inner, width, shard).replace(sends=combine(part, width, tokens, shard)),
+        *behind,
     )
 
 
@@ -179,8 +181,11 @@ def weight_bytes(part: FeedForward, d_model: Number, shard: Shard) -> Number:
         case Mlp():
             return per_width * part.d_ff / shard.tp * shard.size.weights
         case Moe():
-            routed = shard.experts(part) * per_width * part.d_expert / shard.expert_tp
-            beside = d_model * part.experts + per_width * part.d_shared / shard.tp
+            inner = expert_input(part, d_model)
+            routed = shard.experts(part) * (matrices(part) + 1) * inner * part.d_expert / shard.expert_tp
+            beside = (
+                d_model * part.experts + per_width * part.d_shared / shard.tp + latent_elements(part, d_model)
+            )
             return routed * shard.size.experts + beside * shard.size.weights
 
 
@@ -191,9 +196,9 @@ def active_parameters(part: FeedForward, d_model: Number) -> Number:
         case Mlp():
             return per_width * part.d_ff
         case Moe():
-            return d_model * part.experts + per_width * (
-                part.experts_per_token * part.d_expert + part.d_shared
-            )
+            routed = (matrices(part) + 1) * expert_input(part, d_model) * part.d_expert
+            beside = d_model * part.experts + per_width * part.d_shared + latent_elements(part, d_model)
+            return part.experts_per_token * routed + beside
 
 
 def peak_width(part: FeedForward, d_model: Number, shard: Shard) -> Number:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from genzcli.engine import mixers
 from genzcli.errors import PlanError
 from genzcli.numeric import any_true, both, is_array, negate
 from genzcli.spec.dtype import BITS, native
 from genzcli.spec.hardware import Chip
-from genzcli.spec.model import Attention, Model, Moe
+from genzcli.spec.model import Mixer, Model, Moe
 from genzcli.spec.workload import Plan, Scenario
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
     """(condition, error) of everything that would make the plan impossible."""
     model, plan = scenario.model, scenario.plan
     for block in model.blocks.values():
-        if plan.uneven == "error":
-            yield from _head_problems(block.attention, plan)
+        if plan.uneven == "error" and block.mixer is not None:
+            yield from _head_problems(block.mixer, plan)
         if isinstance(block.feedforward, Moe) and plan.uneven == "error":
             yield _divides(block.feedforward.experts, plan.ep, "experts", "--ep")
     yield from _expert_problems(model, plan)
@@ -73,8 +74,8 @@ def compute_dtype(plan: Plan, chip: Chip) -> str:
     return found
 
 
-def _head_problems(attention: Attention, plan: Plan) -> Iterator[Problem]:
-    heads, kv_heads, tp = attention.heads, attention.kv_heads, plan.tp
+def _head_problems(mixer: Mixer, plan: Plan) -> Iterator[Problem]:
+    (heads, kv_heads), tp = mixers.heads(mixer), plan.tp
     yield (heads % tp != 0, lambda: _heads_error(heads, kv_heads, tp))
     yield (
         both(kv_heads % tp != 0, tp % kv_heads != 0),

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine import blocks
-from genzcli.engine.attention import cached_tokens, kv_bytes_per_token
+from genzcli.engine.mixers import held_bytes
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.result import Memory
 from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import ceil, floor, maximum, minimum, where
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip
-from genzcli.spec.model import Attention, Model
+from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, count, flag, noun, ratio
 
 if TYPE_CHECKING:
@@ -88,15 +88,15 @@ def weights_of(model: Model, precision: Precision) -> Number:
 
 
 def kv_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:
-    """Cache of one finished request on one chip of a stage, in whole pages."""
+    """Cache and state of one finished request on one chip of a stage; caches in whole pages."""
     page = demand.page_tokens
     prompt = ceil(demand.input_tokens / page) * page
     output = ceil(demand.output_tokens / page) * page
     total: Number = 0
     for name, repeat in stage.layers.items():
-        attention: Attention = model.blocks[name].attention
-        tokens = cached_tokens(attention, prompt, output, demand.beams)
-        total = total + repeat * tokens * kv_bytes_per_token(attention, demand.shard)
+        mixer = model.blocks[name].mixer
+        if mixer is not None:
+            total = total + repeat * held_bytes(mixer, prompt, output, demand.beams, demand.shard)
     return total
 
 
@@ -144,7 +144,7 @@ def largest_batch(line: Slope, room: Number, demand: Demand) -> Number:
     most = minimum(by_prompts, by_beams)
     if demand.activation_tokens is not None:
         most = maximum(most, (room - demand.activation_tokens * line.act_per_token) / per_request)
-    single = (room - activations_bytes(line, 1, demand)) / line.kv_per_request
+    single = (room - activations_bytes(line, 1, demand)) / maximum(line.kv_per_request, 1e-30)
     most = where(most >= demand.pp, most, minimum(single, demand.pp))
     most = maximum(0, floor(most))
     over = line.kv_per_request * most + activations_bytes(line, most, demand) > room

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import attention, feedforward
+from genzcli.engine import feedforward, mixers, recurrent
 from genzcli.engine.ops import Bytes, Shard
-from genzcli.spec.model import Model
+from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Model
 from genzcli.spec.noun import Noun, ratio
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Parameters(Noun):
 
     embedding: Number = ratio("embedding and learned positions")
     head: Number = ratio("LM head; 0 when tied to the embedding")
-    attention: Number = ratio("projections of all layers")
+    attention: Number = ratio("attention and other mixers of all layers")
     feedforward: Number = ratio("MLPs, experts and routers of all layers")
     norms: Number = ratio("norms of all layers and the final one")
     inactive: Number = ratio("routed experts a token does not visit")
@@ -51,20 +51,22 @@ class Parameters(Noun):
 
 def parameters(model: Model) -> Parameters:
     """Counted from the architecture; biases, below 0.1 %, are left out."""
-    mixers: Number = 0
+    mixing: Number = 0
     feeds: Number = 0
     norms: Number = model.d_model
     active: Number = 0
     for name, repeat in model.stack:
         block = model.blocks[name]
-        mixers = mixers + repeat * attention.weight_bytes(block.attention, model.d_model, WHOLE)
-        feeds = feeds + repeat * feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
-        active = active + repeat * feedforward.active_parameters(block.feedforward, model.d_model)
+        if block.mixer is not None:
+            mixing = mixing + repeat * mixers.weight_bytes(block.mixer, model.d_model, WHOLE)
+        if block.feedforward is not None:
+            feeds = feeds + repeat * feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
+            active = active + repeat * feedforward.active_parameters(block.feedforward, model.d_model)
         norms = norms + repeat * block.norms * model.d_model
     return Parameters(
         embedding=(model.vocab + model.positions) * model.d_model,
         head=0 if model.tied_embeddings else model.vocab * model.d_model,
-        attention=mixers,
+        attention=mixing,
         feedforward=feeds,
         norms=norms,
         inactive=feeds - active,
@@ -72,8 +74,20 @@ def parameters(model: Model) -> Parameters:
 
 
 def kv_elements_per_token(model: Model) -> Number:
-    """Cache elements one token takes over all layers, windows not yet full."""
+    """Cache elements one token takes over all layers, windows not yet full; recurrent layers take none."""
     total: Number = 0
     for name, repeat in model.stack:
-        total = total + repeat * attention.kv_bytes_per_token(model.blocks[name].attention, WHOLE)
+        mixer = model.blocks[name].mixer
+        if mixer is not None:
+            total = total + repeat * mixers.kv_bytes_per_token(mixer, WHOLE)
+    return total
+
+
+def state_elements(model: Model) -> Number:
+    """State elements of one sequence over all recurrent layers."""
+    total: Number = 0
+    for name, repeat in model.stack:
+        mixer = model.blocks[name].mixer
+        if isinstance(mixer, (Mamba, Mamba2, LinearAttention)):
+            total = total + repeat * recurrent.held_bytes(mixer, 1, WHOLE)
     return total

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from genzcli.engine import blocks, network, roofline
-from genzcli.engine.attention import Span
 from genzcli.engine.blocks import Options
 from genzcli.engine.network import Group
 from genzcli.engine.ops import Collective, Operator, Shard
 from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts, Rates
+from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.engine.stages import Stage
 from genzcli.numeric import minimum, where
 from genzcli.spec.hardware import Platform
-from genzcli.spec.model import Block, Model
+from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, flag, noun, ratio
 
 if TYPE_CHECKING:
@@ -54,9 +53,6 @@ class Tokens(Noun):
     heads: Number = ratio("positions the LM head computes")
 
 
-SpanOf = Callable[["Number | None"], Span]
-
-
 def send_parts(setting: Setting, collective: Collective, beside: Number) -> tuple[Parts, Number, str]:
     """Exposed and hidden seconds of a collective: hidden = min(overlap T, the compute left beside it)."""
     route = network.collective(
@@ -84,23 +80,40 @@ def run_operator(setting: Setting, operator: Operator, block: str, rows: list[Op
     return total
 
 
-def run_layer(setting: Setting, name: str, tokens: Number, rows: list[OperatorTime]) -> Parts:
-    """All of a layer that does not depend on the context."""
-    block = setting.model.blocks[name]
-    operators = blocks.independent_operators(
-        block, setting.model.d_model, tokens, setting.shard, setting.options
+def run_before(setting: Setting, name: str, tokens: Number, rows: list[OperatorTime]) -> Parts:
+    """A layer up to its mixer's kernel."""
+    decode = setting.rates.phase == "decode"
+    operators = blocks.before_kernel(
+        setting.model.blocks[name],
+        setting.model.d_model,
+        tokens,
+        setting.shard,
+        setting.options,
+        decode=decode,
     )
+    return run_all(setting, operators, name, rows)
+
+
+def run_kernels(setting: Setting, name: str, visit: Prefill | DecodeStep, rows: list[OperatorTime]) -> Parts:
+    """A layer's attention kernel or recurrence."""
+    operators = blocks.kernels(setting.model.blocks[name], visit, setting.shard, setting.options)
+    return run_all(setting, operators, name, rows)
+
+
+def run_after(setting: Setting, name: str, tokens: Number, rows: list[OperatorTime]) -> Parts:
+    """A layer behind its mixer's kernel."""
+    operators = blocks.after_kernel(
+        setting.model.blocks[name], setting.model.d_model, tokens, setting.shard, setting.options
+    )
+    return run_all(setting, operators, name, rows)
+
+
+def run_all(setting: Setting, operators: tuple[Operator, ...], block: str, rows: list[OperatorTime]) -> Parts:
+    """Operators one after the other."""
     total = Parts()
     for operator in operators:
-        total = total + run_operator(setting, operator, name, rows)
+        total = total + run_operator(setting, operator, block, rows)
     return total
-
-
-def run_context(setting: Setting, name: str, span: Span, rows: list[OperatorTime]) -> Parts:
-    """The context-dependent operator of a layer."""
-    block: Block = setting.model.blocks[name]
-    operator = blocks.context_operator(block, span, setting.shard, setting.options)
-    return run_operator(setting, operator, name, rows)
 
 
 def run_ends(first: Setting, last: Setting, work: Tokens, rows: list[OperatorTime]) -> tuple[Parts, Parts]:
@@ -177,7 +190,7 @@ def work_parts(line: Pipeline, microbatches: Number) -> Parts:
 
 
 def _row(operator: Operator, parts: Parts, block: str, dtype: str) -> OperatorTime:
-    matmul = operator.kind in ("gemm", "moe", "attention")
+    matmul = operator.kind in ("gemm", "moe", "attention", "scan")
     return OperatorTime(
         name=operator.name,
         kind=operator.kind,

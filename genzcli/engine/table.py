@@ -93,10 +93,11 @@ class Table:
         """The rows in running order, and what is not an operator, so that the table adds up."""
         if not self.case.setting.explain:
             return ()
-        rows = list(self.ends)
+        rows = [row for row in self.ends if row.block == "embedding"]
         for name, mix in self.kinds.items():
             rows += [row.replace(count=self.uses[name]) for row in mix.rows]
-        table = [row for row in _in_running_order(rows) if row.time_s > 0]
+        rows += [row for row in self.ends if row.block == "head"]
+        table = [row for row in rows if row.time_s > 0]
         host = passes.step_parts(self.case.setting, sequences).overhead
         between = line.through.time - sum((row.time_s for row in table), 0.0) - host
         if host > 0:
@@ -119,14 +120,3 @@ def _pipeline_rows(between: Number, waits: Parts) -> list[OperatorTime]:
         overhead_s=waits.overhead,
     )
     return [hops, others]
-
-
-def _in_running_order(rows: list[OperatorTime]) -> list[OperatorTime]:
-    """Embedding, layers, head; in a layer the attention kernel stands before the output projection."""
-
-    def place(row: OperatorTime) -> tuple[int, str, int]:
-        end = {"embedding": -1, "head": 1}.get(row.block, 0)
-        before_output = row.name in ("norms", "qkv", "rotary")
-        return end, row.block if end == 0 else "", 0 if before_output else 1 if row.kind == "attention" else 2
-
-    return sorted(rows, key=place)

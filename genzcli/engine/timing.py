@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import passes
-from genzcli.engine.attention import Span, decode_span, prefill_span
+from genzcli.engine import mixers, passes
 from genzcli.engine.case import Case
 from genzcli.engine.passes import Pipeline, Setting, Tokens
 from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts
+from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.engine.table import Mix, Table
 from genzcli.numeric import clip, is_array, maximum, minimum, sqrt
 from genzcli.spec.noun import Noun, noun, other
@@ -41,9 +41,10 @@ def time_prefill(case: Case) -> Timing:
     table = Table(case)
 
     def layer(setting: Setting, name: str, rows: list[OperatorTime]) -> Parts:
-        span = prefill_span(each, prompt, 0, setting.model.blocks[name].attention.window)
-        fixed = passes.run_layer(setting, name, work.tokens, rows)
-        return fixed + passes.run_context(setting, name, span, rows)
+        visit = Prefill(sequences=each, new=prompt)
+        ahead = passes.run_before(setting, name, work.tokens, rows)
+        inside = passes.run_kernels(setting, name, visit, rows)
+        return ahead + inside + passes.run_after(setting, name, work.tokens, rows)
 
     line = _line(case, work, table.layers(layer), table)
     parts = passes.prefill_parts(line, micro)
@@ -69,18 +70,17 @@ def time_decode(case: Case) -> Timing | None:
     tokens = each * scenario.usecase.beams
     work = Tokens(tokens=tokens, sequences=each, heads=tokens)
     table = Table(case)
-    fixed = table.layers(lambda setting, name, rows: passes.run_layer(setting, name, tokens, rows))
-    mean_attention = table.layers(
-        lambda setting, name, rows: _mean_attention(case, setting, name, each, steps, rows)
-    )
-    mean = _line(case, work, _added(fixed, mean_attention), table)
+    before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, tokens, rows))
+    inside = table.layers(lambda setting, name, rows: _mean_kernels(case, setting, name, each, steps, rows))
+    after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, tokens, rows))
+    fixed = _added(before, after)
+    mean = _line(case, work, _added(fixed, inside), table)
     quiet = Table(case.under("decode", explain=False))
 
     def at(step: Number) -> Number:
-        attention = quiet.layers(
-            lambda setting, name, rows: _attention_at(case, setting, name, each, step, rows)
-        )
-        line = _line(quiet.case, work, _added(fixed, attention), quiet)
+        visit = _step(case, each, step)
+        found = quiet.layers(lambda setting, name, rows: passes.run_kernels(setting, name, visit, rows))
+        line = _line(quiet.case, work, _added(fixed, found), quiet)
         return passes.decode_parts(line, micro).time
 
     parts = passes.decode_parts(mean, micro)
@@ -103,35 +103,38 @@ def _line(case: Case, work: Tokens, layers: list[dict[str, Parts]], table: Table
     return passes.pipeline(case.setting, case.stages, work, layers, ends, hops)
 
 
-def _attention_at(
-    case: Case, setting: Setting, name: str, each: Number, step: Number, rows: list[OperatorTime]
-) -> Parts:
+def _step(case: Case, each: Number, step: Number) -> DecodeStep:
     usecase = case.scenario.usecase
-    window = setting.model.blocks[name].attention.window
-    span: Span = decode_span(each, usecase.beams, usecase.input_tokens, step, window)
-    return passes.run_context(setting, name, span, rows)
+    return DecodeStep(sequences=each, beams=usecase.beams, prompt=usecase.input_tokens, step=step)
 
 
-def _mean_attention(
+def _mean_kernels(
     case: Case, setting: Setting, name: str, each: Number, steps: Number, rows: list[OperatorTime]
 ) -> Parts:
-    """Mean over the steps 1..n of the attention kernel's time.
+    """Mean over the steps 1..n of the time of a layer's kernels.
 
     Three Gauss nodes scaled to the variance of n whole steps, (n^2 - 1) / 12, so that sums of cubics
     are exact. A window bends the curve twice: where the context fills it, and where a beam's own
     tokens do. The nodes cover the steps before; between and behind the bends the kernel's counts are
-    straight lines, and one node each is enough.
+    straight lines, and one node each is enough. Chunks make a saw: its counts are averaged in closed
+    form. A recurrence costs the same at every step.
     """
-    window, prompt = setting.model.blocks[name].attention.window, case.scenario.usecase.input_tokens
+    mixer = setting.model.blocks[name].mixer
+    if mixer is None:
+        return Parts()
+    if mixers.is_steady(mixer):
+        visit = _step(case, each, 1).replace(until=steps)
+        return passes.run_kernels(setting, name, visit, rows)
     total, mixed = Parts(), Mix()
 
     def add(step: Number, share: Number) -> None:
         nonlocal total
         own: list[OperatorTime] = []
-        total = total + _attention_at(case, setting, name, each, step, own) * share
+        total = total + passes.run_kernels(setting, name, _step(case, each, step), own) * share
         mixed.add(own, share)
 
-    bend = steps if window is None else clip(window - prompt, 0, steps)
+    window = mixers.bend(mixer)
+    bend = steps if window is None else clip(window - case.scenario.usecase.input_tokens, 0, steps)
     inside = maximum(bend, 1)
     middle, half = (inside + 1) / 2, sqrt(inside * inside - 1) / 2
     for node, weight in _NODES:
@@ -139,6 +142,6 @@ def _mean_attention(
     if window is not None:
         own_fill = clip(window, bend, steps)
         add(maximum((bend + 1 + own_fill) / 2, 1), (own_fill - bend) / steps)
-        add(steps, (steps - own_fill) / steps)
+        add((own_fill + 1 + steps) / 2, (steps - own_fill) / steps)
     rows.extend(mixed.rows)
     return total

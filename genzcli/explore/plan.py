@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from genzcli.engine import mixers
 from genzcli.engine.estimate import estimate
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
@@ -112,7 +113,7 @@ def _tensor_degrees(model: Model, plan: Plan, chips: int) -> list[int]:
     degrees = _divisors(chips)
     if plan.uneven == "pad":
         return degrees
-    heads = [block.attention.heads for block in model.blocks.values()]
+    heads = [mixers.heads(block.mixer)[0] for block in model.blocks.values() if block.mixer is not None]
     return [tp for tp in degrees if all(count % tp == 0 for count in heads)]
 
 
@@ -127,7 +128,8 @@ def _expert_degrees(model: Model, tp: int, dp: int) -> list[int]:
 
 def _no_plan(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> PlanError:
     given = ", ".join(f"{key} {value}" for key, value in fixed.items())
-    heads = sorted({int(block.attention.heads) for block in scenario.model.blocks.values()})
+    blocks = scenario.model.blocks.values()
+    heads = sorted({int(mixers.heads(block.mixer)[0]) for block in blocks if block.mixer is not None})
     return PlanError(
         f"no legal plan of {scenario.model.name} uses exactly {chips} chips"
         + (f" with {given}" if given else ""),

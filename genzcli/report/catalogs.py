@@ -9,7 +9,18 @@ from genzcli.report.page import Page, Table
 from genzcli.report.plain import Line, lines
 from genzcli.report.words import count, in_unit, many, quantity
 from genzcli.spec.hardware import Chip
-from genzcli.spec.model import Attention, Block, Mlp, Model, Moe
+from genzcli.spec.model import (
+    Attention,
+    Block,
+    LatentAttention,
+    LinearAttention,
+    Mamba,
+    Mamba2,
+    Mixer,
+    Mlp,
+    Model,
+    Moe,
+)
 from genzcli.spec.noun import Noun
 from genzcli.spec.source import Source
 from genzcli.units import NONE
@@ -192,7 +203,7 @@ def _model(model: Model) -> Iterator[Table]:
 
 def _architecture(model: Model) -> Table:
     """The stack from tokens to logits, equal layers once."""
-    from genzcli.engine import attention, feedforward
+    from genzcli.engine import feedforward, mixers
     from genzcli.engine.parameters import WHOLE
 
     width = count(model.d_model)
@@ -201,10 +212,15 @@ def _architecture(model: Model) -> Table:
     for name, repeat in _runs(model):
         block = model.blocks[name]
         rows.append((f"{repeat} × {name}", _joined(block), ""))
-        each = attention.weight_bytes(block.attention, model.d_model, WHOLE)
-        rows.append(("  ├ attention", _attention(block.attention), many(each)))
-        each = feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
-        rows.append(("  └ feed-forward", _feedforward(block.feedforward), many(each)))
+        parts = []
+        if block.mixer is not None:
+            each = mixers.weight_bytes(block.mixer, model.d_model, WHOLE)
+            parts.append((*_mixer(block.mixer), many(each)))
+        if block.feedforward is not None:
+            each = feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
+            parts.append(("feed-forward", _feedforward(block.feedforward), many(each)))
+        for position, (part, shape, size) in enumerate(parts, start=1):
+            rows.append((f"  {'└' if position == len(parts) else '├'} {part}", shape, size))
     if not model.tied_embeddings:
         rows.append(("LM head", f"{width} × {count(model.vocab)}", many(model.vocab * model.d_model)))
     return Table("Architecture", ("part", "shape", "parameters each"), "llr", tuple(rows))
@@ -221,14 +237,39 @@ def _runs(model: Model) -> list[tuple[str, int]]:
 
 
 def _joined(block: Block) -> str:
-    return f"{'parallel' if block.parallel else 'one after the other'}, {count(block.norms)} norms"
+    norms = f"{count(block.norms)} norm{'s' if block.norms != 1 else ''}"
+    if block.mixer is None or block.feedforward is None:
+        return norms
+    return f"{'parallel' if block.parallel else 'one after the other'}, {norms}"
+
+
+def _mixer(part: Mixer) -> tuple[str, str]:
+    """The kind of a mixer and its shape, in words."""
+    match part:
+        case Attention():
+            return "attention", _attention(part)
+        case LatentAttention():
+            query = "" if part.q_rank is None else f"query rank {count(part.q_rank)}, "
+            best = "" if part.index is None else f", best {count(part.index.top_k)} keys of an indexer"
+            cached = f"cache of {count(part.kv_rank)} + {count(part.rope_dim)} a token"
+            return "latent attention", f"MLA, {count(part.heads)} heads, {query}{cached}{best}"
+        case Mamba():
+            return "Mamba", f"{count(part.d_inner)} channels, state {count(part.d_state)} each"
+        case Mamba2():
+            heads = f"{count(part.heads)} heads of {count(part.head_dim)}"
+            return "Mamba-2", f"{heads}, state {count(part.d_state)} a channel"
+        case LinearAttention():
+            heads = f"{count(part.key_heads)} key and {count(part.value_heads)} value heads"
+            return "linear attention", f"{heads}, state {count(part.key_dim)} × {count(part.value_dim)} each"
 
 
 def _attention(part: Attention) -> str:
     kind = "MHA" if part.kv_heads == part.heads else "MQA" if part.kv_heads == 1 else "GQA"
-    window = f", window {count(part.window)}" if part.window is not None else ""
+    limit = f", window {count(part.window)}" if part.window is not None else ""
+    limit += f", chunks of {count(part.chunk)}" if part.chunk is not None else ""
+    limit += ", reads an earlier layer's cache" if part.shares_kv else ""
     heads = f"{count(part.heads)} heads, {count(part.kv_heads)} KV heads of {count(part.head_dim)}"
-    return f"{kind}, {heads}{window}"
+    return f"{kind}, {heads}{limit}"
 
 
 def _feedforward(part: Mlp | Moe) -> str:

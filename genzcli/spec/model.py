@@ -24,11 +24,76 @@ class Attention(Noun):
     head_dim: Number = count("width of a query and key head")
     value_dim: Number | None = count("width of a value head; head_dim if left out", default=None)
     window: Number | None = count("sliding window: keys a token sees, itself included", default=None)
+    chunk: Number | None = count("chunk-local: a token sees its own chunk of this many", default=None)
     output_gate: bool = flag("the output is gated by a projection of its own", default=False)
+    shares_kv: bool = flag("reads an earlier layer's cache: projects and stores no K and V", default=False)
+    k_is_v: bool = flag("keys and values come from one projection", default=False)
 
     @property
     def d_value(self) -> Number:
         return self.head_dim if self.value_dim is None else self.value_dim
+
+
+class Indexer(Noun):
+    """Lightning indexer of sparse attention: scores all keys cheaply, attention reads the best `top_k`.
+
+    Source: DeepSeek-V3.2 (DSA), 2025.
+    """
+
+    heads: Number = count("index heads, one key shared by all")
+    head_dim: Number = count("width of an index head")
+    top_k: Number = count("keys a token attends to")
+
+
+class LatentAttention(Noun):
+    """Multi-head latent attention: keys and values of all heads come from one cached latent.
+
+    The cache of a token is kv_rank + rope_dim elements. Source: DeepSeek-V2, arXiv 2405.04434.
+    """
+
+    heads: Number = count("query heads")
+    q_rank: Number | None = count("width the query is compressed to; none if left out", default=None)
+    kv_rank: Number = count("width of the cached latent")
+    nope_dim: Number = count("width of a head's key without position")
+    rope_dim: Number = count("width of the key with position, one for all heads")
+    value_dim: Number = count("width of a value head")
+    output_gate: bool = flag("the output is gated by a projection of its own", default=False)
+    index: Indexer | None = noun(Indexer, "sparse attention over the best keys", default=None)
+
+
+class Mamba(Noun):
+    """Selective state space, first version. Source: arXiv 2312.00752."""
+
+    d_inner: Number = count("channels of the scan")
+    d_state: Number = count("state elements a channel")
+    d_conv: Number = count("taps of the short convolution", default=4)
+    dt_rank: Number = count("width the time step is projected from")
+
+
+class Mamba2(Noun):
+    """Selective state space with heads (SSD). Source: arXiv 2405.21060."""
+
+    heads: Number = count("heads")
+    head_dim: Number = count("channels a head")
+    d_state: Number = count("state elements a channel")
+    groups: Number = count("groups that share B and C", default=1)
+    d_conv: Number = count("taps of the short convolution", default=4)
+    chunk: Number = count("tokens a chunk of the prefill scan", default=256)
+
+
+class LinearAttention(Noun):
+    """Gated linear attention: a state of key_dim x value_dim a head in place of a cache.
+
+    Gated DeltaNet (arXiv 2412.06464), KDA (Kimi Linear), lightning attention (MiniMax-01).
+    """
+
+    key_heads: Number = count("query and key heads")
+    value_heads: Number = count("value heads, each with a state")
+    key_dim: Number = count("width of a key head")
+    value_dim: Number = count("width of a value head")
+    d_conv: Number = count("taps of the short convolution; 0 if none", least=0, default=4)
+    output_gate: bool = flag("the output is gated by a projection of its own", default=True)
+    chunk: Number = count("tokens a chunk of the prefill", default=64)
 
 
 class Mlp(Noun):
@@ -46,17 +111,21 @@ class Moe(Noun):
     d_expert: Number = count("inner width of one routed expert")
     gated: bool = flag("experts have a gate matrix", default=True)
     d_shared: Number = count("inner width of the shared experts together; 0 if none", least=0, default=0)
+    d_latent: Number | None = count(
+        "width the routed experts work in, where tokens are projected down to it and back", default=None
+    )
 
 
-Mixer: TypeAlias = Attention
+Recurrent: TypeAlias = Mamba | Mamba2 | LinearAttention
+Mixer: TypeAlias = Attention | LatentAttention | Recurrent
 FeedForward: TypeAlias = Mlp | Moe
 
 
 class Block(Noun):
-    """One layer: a mixer and a feed-forward part, one after the other or in parallel."""
+    """One layer: a mixer and a feed-forward part, one after the other or in parallel; or one of them."""
 
-    attention: Mixer = noun(Attention, "how tokens see each other")
-    feedforward: FeedForward = other("an `mlp` or a `moe`")
+    mixer: Mixer | None = other("how tokens see each other", default=None)
+    feedforward: FeedForward | None = other("an `mlp` or a `moe`", default=None)
     norms: Number = count("normalisations a layer", default=2, least=0)
     parallel: bool = flag(
         "attention and MLP read the same input, one all-reduce for both (GPT-J)", default=False

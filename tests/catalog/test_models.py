@@ -85,7 +85,7 @@ def windows(name: str) -> list[Number | None]:
     model = load(name)
     found: list[Number | None] = []
     for block, repeat in model.stack:
-        found += [model.blocks[block].attention.window] * repeat
+        found += [model.blocks[block].mixer.window] * repeat
     return found
 
 

@@ -66,9 +66,9 @@ LAYER = "model.blocks['layer']"
         ("levels.link.bandwidth", "100 GB/s", "platform.levels[0].bandwidth_bytes_per_s", 100e9),
         ("platform.levels.link.size", "*2", "platform.levels[0].size", 16),
         ("model.d_model", "128", "model.d_model", 128),
-        ("model.attention.kv_heads", "4", f"{LAYER}.attention.kv_heads", 4),
-        ("attention.kv_heads", "1", f"{LAYER}.attention.kv_heads", 1),
-        ("model.blocks.layer.attention.kv_heads", "1", f"{LAYER}.attention.kv_heads", 1),
+        ("model.attention.kv_heads", "4", f"{LAYER}.mixer.kv_heads", 4),
+        ("attention.kv_heads", "1", f"{LAYER}.mixer.kv_heads", 1),
+        ("model.blocks.layer.attention.kv_heads", "1", f"{LAYER}.mixer.kv_heads", 1),
         ("mlp.d_ff", "*2", f"{LAYER}.feedforward.d_ff", 512),
         ("model.parallel", "true", f"{LAYER}.parallel", True),
         ("model.layers", "40", "model.stack", (("layer", 40),)),
@@ -184,7 +184,7 @@ def test_blocks_by_name(parts: dict[str, Noun], write: Writer) -> None:
     model = Catalog().model(str(write("mixed.yaml", MIXED)))
     parts = {**parts, "model": model}
     after: Any = set_path(parts, "blocks.local.attention.window", "*2")["model"]
-    assert after.blocks["local"].attention.window == 16
+    assert after.blocks["local"].mixer.window == 16
     after = set_path(parts, "model.blocks.global.moe.experts", "16")["model"]
     assert after.blocks["global"].feedforward.experts == 16
     assert "experts_per_token 2 exceeds experts 1" in refusal(parts, "blocks.global.moe.experts", "1")

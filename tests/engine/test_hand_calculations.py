@@ -344,7 +344,7 @@ class TestSlidingWindow:
     @staticmethod
     def model(window: int) -> Noun:
         base = dense()
-        local = Block(attention=attention(window=window), feedforward=Mlp(d_ff=4096))
+        local = Block(mixer=attention(window=window), feedforward=Mlp(d_ff=4096))
         return base.replace(blocks={**base.blocks, "local": local}, stack=(("layer", 2), ("local", 2)))
 
     def test_prefill_takes_the_mean_of_the_minimum(self) -> None:

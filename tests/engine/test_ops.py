@@ -6,18 +6,11 @@ import pytest
 from engine_samples import answer, attention, close, dense, moe, usecase
 
 from genzcli.engine import blocks, feedforward
-from genzcli.engine.attention import (
-    attend,
-    cached_tokens,
-    decode_span,
-    kv_bytes_per_token,
-    mean_context,
-    prefill_span,
-    project,
-)
+from genzcli.engine.attention import attend, cached_tokens, kv_bytes_per_token, project
 from genzcli.engine.feedforward import Routing, busiest_rank, combine, dispatch, touched_experts
 from genzcli.engine.ops import Bytes, Shard, gather, linear
 from genzcli.engine.parameters import parameters
+from genzcli.engine.spans import decode_span, mean_context, prefill_span
 from genzcli.spec.dtype import Precision
 from genzcli.spec.model import Moe
 

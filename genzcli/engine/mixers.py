@@ -1,0 +1,129 @@
+"""What every kind of mixer answers: its operators around and in the kernel, its weights, what it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genzcli.engine import attention, latent, recurrent
+from genzcli.engine.ops import Collective, Operator, Shard
+from genzcli.engine.spans import DecodeStep, Prefill
+from genzcli.spec.model import Attention, LatentAttention, LinearAttention, Mamba, Mamba2, Mixer
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+def before(
+    mixer: Mixer, d_model: Number, tokens: Number, shard: Shard, *, decode: bool, fused: bool
+) -> tuple[Operator, ...]:
+    """Operators ahead of the kernel; they do not depend on the context."""
+    match mixer:
+        case Attention():
+            return attention.before(mixer, d_model, tokens, shard, fused=fused)
+        case LatentAttention():
+            return latent.before(mixer, d_model, tokens, shard, decode=decode)
+        case _:
+            return recurrent.before(mixer, d_model, tokens, shard)
+
+
+def kernels(mixer: Mixer, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool) -> tuple[Operator, ...]:
+    """The kernels that see more than one token: attention, or the recurrence."""
+    match mixer:
+        case Attention():
+            return (attention.kernel(mixer, visit, shard, flash=flash),)
+        case LatentAttention():
+            return latent.kernels(mixer, visit, shard)
+        case _:
+            return (recurrent.kernel(mixer, visit, shard),)
+
+
+def after(
+    mixer: Mixer, d_model: Number, tokens: Number, shard: Shard, sends: tuple[Collective, ...]
+) -> tuple[Operator, ...]:
+    """Operators behind the kernel; the last one sends."""
+    match mixer:
+        case Attention():
+            return attention.after(mixer, d_model, tokens, shard, sends)
+        case LatentAttention():
+            return latent.after(mixer, d_model, tokens, shard, sends)
+        case _:
+            return recurrent.after(mixer, d_model, tokens, shard, sends)
+
+
+def weight_bytes(mixer: Mixer, d_model: Number, shard: Shard) -> Number:
+    """Bytes of its weights on one chip."""
+    match mixer:
+        case Attention():
+            return attention.weight_bytes(mixer, d_model, shard)
+        case LatentAttention():
+            return latent.weight_bytes(mixer, d_model, shard)
+        case _:
+            return recurrent.weight_bytes(mixer, d_model, shard)
+
+
+def held_bytes(mixer: Mixer, prompt: Number, output: Number, beams: Number, shard: Shard) -> Number:
+    """Bytes of cache or state that a finished request holds in one layer on one chip."""
+    match mixer:
+        case Attention():
+            return attention.held_bytes(mixer, prompt, output, beams, shard)
+        case LatentAttention():
+            return latent.held_bytes(mixer, prompt, output, beams, shard)
+        case _:
+            return recurrent.held_bytes(mixer, beams, shard)
+
+
+def kv_bytes_per_token(mixer: Mixer, shard: Shard) -> Number:
+    """Bytes of cache that one more token takes in one layer on one chip; 0 for a recurrent mixer."""
+    match mixer:
+        case Attention():
+            return 0 if mixer.shares_kv else attention.kv_bytes_per_token(mixer, shard)
+        case LatentAttention():
+            return latent.kv_bytes_per_token(mixer, shard)
+        case _:
+            return 0
+
+
+def peak_width(mixer: Mixer, shard: Shard) -> Number:
+    """Elements a token holds at the mixer's widest point."""
+    match mixer:
+        case Attention():
+            return attention.peak_width(mixer, shard)
+        case LatentAttention():
+            return latent.peak_width(mixer, shard)
+        case _:
+            return recurrent.peak_width(mixer, shard)
+
+
+def bend(mixer: Mixer) -> Number | None:
+    """Context at which the cost of a decode step stops growing: a window, or an indexer's best keys."""
+    match mixer:
+        case Attention():
+            return mixer.window
+        case LatentAttention() if mixer.index is not None:
+            return mixer.index.top_k
+    return None
+
+
+def is_steady(mixer: Mixer) -> bool:
+    """The counts of a mean decode step are known in closed form: recurrences, chunk-local attention."""
+    match mixer:
+        case Attention():
+            return mixer.chunk is not None
+        case LatentAttention():
+            return False
+    return True
+
+
+def heads(mixer: Mixer) -> tuple[Number, Number]:
+    """(what tp must divide, what it must divide or be a multiple of): heads and KV heads, or channels."""
+    match mixer:
+        case Attention():
+            return mixer.heads, mixer.kv_heads
+        case LatentAttention():
+            return mixer.heads, 1
+        case Mamba():
+            return mixer.d_inner, 1
+        case Mamba2():
+            return mixer.heads, mixer.groups
+        case LinearAttention():
+            return mixer.value_heads, mixer.key_heads

@@ -1,0 +1,143 @@
+"""What a mixer sees in one pass: tokens, the keys each sees, and the cache that is read and written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genzcli.numeric import clip, floor, minimum
+from genzcli.spec.noun import Noun, ratio
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
+
+
+class Span(Noun):
+    """What attention sees in one pass of one attention group."""
+
+    tokens: Number = ratio("query tokens")
+    context: Number = ratio("keys a query token sees, mean over the tokens")
+    kv_read: Number = ratio("tokens of cache read, each sequence's once")
+    kv_written: Number = ratio("tokens of cache written")
+
+
+class Prefill(Noun):
+    """`sequences` prompts of `new` tokens each, behind `past` cached ones."""
+
+    sequences: Number = ratio("prompts")
+    new: Number = ratio("tokens of each that are computed")
+    past: Number = ratio("tokens of each that are cached already", default=0)
+
+    @property
+    def tokens(self) -> Number:
+        return self.sequences * self.new
+
+    @property
+    def states_read(self) -> Number:
+        """Recurrent states read: none where a prompt starts from nothing."""
+        return self.sequences * minimum(self.past, 1)
+
+    @property
+    def states_written(self) -> Number:
+        return self.sequences
+
+    def span(self, window: Number | None = None, chunk: Number | None = None) -> Span:
+        return prefill_span(self.sequences, self.new, self.past, window, chunk)
+
+
+class DecodeStep(Noun):
+    """Output step `step` (1-based) of `sequences` requests with `beams` each.
+
+    With `until` it stands for the mean of the steps from 1 to there, where the counts are what is averaged.
+    """
+
+    sequences: Number = ratio("requests")
+    beams: Number = ratio("beams of each")
+    prompt: Number = ratio("prompt tokens of each")
+    step: Number = ratio("output step")
+    until: Number | None = ratio("last step of the mean", default=None)
+
+    @property
+    def tokens(self) -> Number:
+        return self.sequences * self.beams
+
+    @property
+    def states_read(self) -> Number:
+        return self.tokens
+
+    @property
+    def states_written(self) -> Number:
+        return self.tokens
+
+    def span(self, window: Number | None = None, chunk: Number | None = None) -> Span:
+        if chunk is not None:
+            return chunked_span(self, chunk)
+        return decode_span(self.sequences, self.beams, self.prompt, self.step, window)
+
+
+def mean_context(past: Number, new: Number, window: Number | None) -> Number:
+    """Mean over i = 1..new of `min(past + i, window)`: the keys causal token i sees.
+
+    Without a window this is past + (new + 1) / 2, so a prefill costs S (S + 1) / 2, not S^2.
+    With one, the first k = clip(window - past, 0, new) tokens see everything before them.
+    """
+    if window is None:
+        return past + (new + 1) / 2
+    whole = clip(window - past, 0, new)
+    return (whole * (past + (whole + 1) / 2) + (new - whole) * window) / new
+
+
+def keys_in_chunks(position: Number, chunk: Number) -> Number:
+    """Sum over s = 1..position of ((s - 1) mod chunk) + 1, the keys token s sees in its own chunk."""
+    full = floor(position / chunk)
+    rest = position - full * chunk
+    return full * chunk * (chunk + 1) / 2 + rest * (rest + 1) / 2
+
+
+def mean_in_chunk(past: Number, new: Number, chunk: Number) -> Number:
+    """Mean over i = 1..new of the keys that token past + i sees with chunk-local attention."""
+    return (keys_in_chunks(past + new, chunk) - keys_in_chunks(past, chunk)) / new
+
+
+def prefill_span(
+    sequences: Number, new: Number, past: Number, window: Number | None, chunk: Number | None = None
+) -> Span:
+    """`sequences` prompts of `new` tokens each, behind `past` cached ones."""
+    limit = chunk if chunk is not None else window
+    cached = past if limit is None else minimum(past, limit - 1)
+    context = mean_context(past, new, window) if chunk is None else mean_in_chunk(past, new, chunk)
+    return Span(
+        tokens=sequences * new,
+        context=context,
+        kv_read=sequences * (cached + new),
+        kv_written=sequences * new,
+    )
+
+
+def chunked_span(visit: DecodeStep, chunk: Number) -> Span:
+    """Decode with chunk-local attention: a token sees what its chunk holds so far, each beam its own."""
+    last = visit.step if visit.until is None else visit.until
+    first = visit.step if visit.until is None else 1
+    context = mean_in_chunk(visit.prompt + first - 1, last - first + 1, chunk)
+    return Span(tokens=visit.tokens, context=context, kv_read=visit.tokens * context, kv_written=visit.tokens)
+
+
+def decode_span(
+    sequences: Number, beams: Number, prompt: Number, step: Number, window: Number | None
+) -> Span:
+    """Output step `step` (1-based): each token sees prompt + step keys.
+
+    Beams share the prompt's cache: `prompt + beams * step` tokens are read a sequence, but every
+    beam computes its own scores. A window forgets the prompt first.
+    """
+    if window is None:
+        context, shared, own = prompt + step, prompt, step
+    else:
+        own = minimum(step, window)
+        shared = clip(window - step, 0, prompt)
+        context = own + shared
+    return Span(
+        tokens=sequences * beams,
+        context=context,
+        kv_read=sequences * (shared + beams * own),
+        kv_written=sequences * beams,
+    )
