@@ -63,6 +63,13 @@ def dense(
     )
 
 
+def model_of(
+    blocks: dict[str, Block], stack: tuple[tuple[str, int], ...], d_model: int = 1024, vocab: int = 10000
+) -> Model:
+    """A stack of the given blocks."""
+    return Model(name="stack", d_model=d_model, vocab=vocab, blocks=blocks, stack=stack)
+
+
 def moe(layers: int = 4, **part: Any) -> Model:
     """The same with 8 experts of 2048, two a token."""
     return dense(layers, Moe(**{"experts": 8, "experts_per_token": 2, "d_expert": 2048, **part}))

@@ -112,31 +112,56 @@ def grouped(name: str, load: Load, k: Number, n: Number, shard: Shard) -> Operat
     )
 
 
-def dispatch(part: Moe, d_model: Number, tokens: Number, shard: Shard) -> tuple[Collective, ...]:
+def copies(part: Moe, shard: Shard, routing: Routing) -> Number:
+    """Copies of a token that leave for the experts: one a rank that holds one of its K experts.
+
+    balanced  min(K, ep)
+    uniform   expected ranks touched, ep (1 - prod_j (E - E/ep - j) / (E - j)) over j < K
+    worst     one rank takes in every token, which takes as long as ep copies of each
+    An imbalance makes the busiest rank take in that much more.
+    """
+    chosen, ep = part.experts_per_token, shard.ep
+    match routing.rule:
+        case "balanced":
+            count: Number = minimum(chosen, ep)
+        case "uniform":
+            missed: Number = 1.0
+            for j in range(int(chosen)):
+                missed = missed * maximum(part.experts - part.experts / ep - j, 0) / (part.experts - j)
+            count = ep * (1 - missed)
+        case _:
+            count = ep
+    return count * routing.imbalance
+
+
+def dispatch(
+    part: Moe, d_model: Number, tokens: Number, shard: Shard, routing: Routing
+) -> tuple[Collective, ...]:
     """Messages that bring the tokens of attention-DP ranks to the experts; nothing when dp = 1.
 
-    A chip owns tokens / tp. It sends each to min(K, ep) ranks at most, once a rank (all-to-all over
-    ep); chips that share an expert then gather what the others of their group received.
+    A chip owns tokens / tp. It sends copies of each over ep (all-to-all); chips that share an expert
+    then gather what the others of their group received.
     """
     owned = where(shard.dp > 1, tokens / shard.tp, 0) * d_model * shard.size.activations
-    copies = owned * minimum(part.experts_per_token, shard.ep)
+    sent = owned * copies(part, shard, routing)
     return (
-        Collective(kind="all-to-all", group="ep", bytes=copies),
-        Collective(kind="all-gather", group="expert-tp", bytes=copies * shard.expert_tp),
+        Collective(kind="all-to-all", group="ep", bytes=sent),
+        Collective(kind="all-gather", group="expert-tp", bytes=sent * shard.expert_tp),
     )
 
 
-def combine(part: Moe, d_model: Number, tokens: Number, shard: Shard) -> tuple[Collective, ...]:
+def combine(
+    part: Moe, d_model: Number, tokens: Number, shard: Shard, routing: Routing
+) -> tuple[Collective, ...]:
     """The way back. With dp = 1 every chip already holds every token and one all-reduce sums the experts."""
     payload = tokens * d_model * shard.size.activations
     alone = where(shard.dp > 1, 0, payload)
-    owned = where(shard.dp > 1, payload / shard.tp, 0)
-    copies = owned * minimum(part.experts_per_token, shard.ep)
+    sent = where(shard.dp > 1, payload / shard.tp, 0) * copies(part, shard, routing)
     everywhere = reduce_over_tp(alone / shard.size.activations, shard)
     return (
         *everywhere,
-        Collective(kind="reduce-scatter", group="expert-tp", bytes=copies * shard.expert_tp),
-        Collective(kind="all-to-all", group="ep", bytes=copies),
+        Collective(kind="reduce-scatter", group="expert-tp", bytes=sent * shard.expert_tp),
+        Collective(kind="all-to-all", group="ep", bytes=sent),
         Collective(kind="all-gather", group="tp", bytes=where(shard.dp > 1, payload, 0)),
     )
 
@@ -156,15 +181,18 @@ def experts(
     if part.d_latent is not None:
         ahead.append(linear("latent down", tokens, d_model, part.d_latent, shard.size))
         behind.append(linear("latent up", tokens, part.d_latent, d_model, shard.size))
-    ahead[-1] = ahead[-1].replace(sends=dispatch(part, width, tokens, shard))
+    ahead[-1] = ahead[-1].replace(sends=dispatch(part, width, tokens, shard, routing))
     if part.d_shared:
         sends = _shared_sends(d_model, tokens, shard)
         ahead += mlp("shared ", part.d_shared, part.gated, d_model, tokens, shard, sends=sends)
+    back = combine(part, width, tokens, shard, routing)
     return (
         *ahead,
         grouped("experts up", load, width, front * inner, shard),
         elementwise("experts activation", load.pairs * inner * (front + 1), shard.size),
-        grouped("experts down", load, inner, width, shard).replace(sends=combine(part, width, tokens, shard)),
+        grouped("experts down", load, inner, width, shard).replace(
+            sends=combine(part, width, tokens, shard, routing)
+        ),
         *behind,
     )
 

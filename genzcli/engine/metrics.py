@@ -23,7 +23,7 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
     outputs = usecase.output_tokens
     ttft, tpot = prefill.mean.time, None if decode is None else decode.mean.time
     if plan.batching == "continuous":
-        ttft, tpot = interleaved(ttft, tpot, outputs, case.requests)
+        ttft, tpot = interleaved(ttft, prefill.slot_s, tpot, outputs, case.requests)
     busy = ttft if tpot is None else ttft + (outputs - 1) * tpot
     active = running(case)
     e2e = busy * plan.batch / active  # a queue behind a full memory, by Little's law
@@ -51,21 +51,26 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
 
 
 def interleaved(
-    prefill: Number, step: Number | None, outputs: Number, requests: Number
+    prefill: Number, slot: Number, step: Number | None, outputs: Number, requests: Number
 ) -> tuple[Number, Number | None]:
     """TTFT and TPOT of a server with `requests` requests a group in steady state.
 
-    A request's cycle holds its own prefill, td - 1 steps, and the prefills of the C - 1 others between
-    them: TPOT = step + (C - 1) / (td - 1) prefill. While others decode, a new request waits half
-    a step on average. With one output token there are no steps, and the others' prefills stand before
-    the own.
+    A request's cycle holds its own prefill, td - 1 steps, and between them a slot for each of the
+    C - 1 other prefills; over a pipeline they follow one another, so a slot is the slowest stage's
+    share: TPOT = step + (C - 1) / (td - 1) slot. While others decode, a new request waits half a
+    step, and for the prefills ahead of it as in an M/D/1 queue, rho slot / (2 (1 - rho)), rho being the
+    share of the cycle that the others' prefills take. With one output token there are no steps, and
+    the others' prefills stand before the own.
     """
-    alone = prefill * requests
+    others = requests - 1
+    alone = prefill + others * slot
     if step is None:
         return alone, None
-    wait = step / 2 * (requests - 1) / requests
-    spread = (requests - 1) / maximum(outputs - 1, 1) * prefill
-    return where(outputs > 1, prefill + wait, alone), step + spread
+    steps = maximum(outputs - 1, 1)
+    cycle = alone + steps * step
+    share = others * slot / cycle
+    wait = step / 2 * others / requests + share * slot / (2 * (1 - share))
+    return where(outputs > 1, prefill + wait, alone), step + others / steps * slot
 
 
 def _joules_per_token(

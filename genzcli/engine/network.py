@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine.collectives import HOPS as HOPS
 from genzcli.engine.collectives import NOTHING, Cost, Wire, fastest, send
-from genzcli.numeric import ceil, corner, floor, is_array, maximum, minimum, where
+from genzcli.numeric import both, ceil, corner, floor, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Level, Platform
 from genzcli.spec.noun import Noun, count
 from genzcli.spec.profile import CollectiveFit, Profile
 
 if TYPE_CHECKING:
-    from genzcli.numeric import Number
+    from genzcli.numeric import Flag, Number
 
 _NEUTRAL = CollectiveFit()
 
@@ -106,7 +106,39 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
             names.append(f"{level.name} {name} x{members:g}")
         if kind != "all-to-all":
             buffer = buffer / members
+    if kind != "all-to-all":
+        total = _over_all_axes(kind, total, payload, shares, platform, profile)
     return _fitted(kind, total, payload, group, profile, ", ".join(names))
+
+
+def _over_all_axes(
+    kind: str,
+    axis_by_axis: Cost,
+    payload: Number,
+    shares: tuple[tuple[Number, Number], ...],
+    platform: Platform,
+    profile: Profile,
+) -> Cost:
+    """On a torus, levels that are all rings, the buffer is cut so that every axis works all the time.
+
+    Each part goes round the axes in another order: m (P - 1) / P over the sum of the axes' bandwidths
+    (twice for an all-reduce), P being all members, where one axis after the other would leave the rest idle.
+    """
+    if sum(level.topology == "ring" for level in platform.levels) < 2:
+        return axis_by_axis
+    together: Number = 0.0  # bandwidth of all axes in use
+    everybody: Number = 1
+    torus: Flag = True
+    for level, (members, stride) in zip(platform.levels, shares, strict=True):
+        wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
+        together = together + where(members > 1, wire.bytes_per_s, 0.0)
+        everybody = everybody * members
+        if level.topology != "ring":
+            torus = both(torus, members <= 1)
+    rounds = 2 if kind == "all-reduce" else 1
+    transfer = rounds * payload * (everybody - 1) / everybody / maximum(together, 1e-30)
+    better = both(torus, transfer < axis_by_axis.transfer_s)
+    return Cost(axis_by_axis.latency_s, where(better, transfer, axis_by_axis.transfer_s))
 
 
 def hops(payload: Number, boundaries: range, stride: Number, platform: Platform, profile: Profile) -> Route:

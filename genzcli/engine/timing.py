@@ -29,6 +29,7 @@ class Timing(Noun):
     last_s: Number = other("last decode step, or the pass")
     work: Parts = noun(Parts, "busy seconds of one chip of every stage, all micro-batches")
     rows: tuple[OperatorTime, ...] = other("operator rows", default=())
+    slot_s: Number = other("time one micro-batch keeps a stage from the next", default=0.0)
 
 
 def time_prefill(case: Case) -> Timing:
@@ -54,6 +55,7 @@ def time_prefill(case: Case) -> Timing:
         last_s=parts.time,
         work=passes.work_parts(line, micro),
         rows=table.report(line, parts, each),
+        slot_s=line.slowest.time,
     )
 
 

@@ -13,7 +13,7 @@ from genzcli.explore.plan import choose
 from genzcli.slo import Judged, judge, verdict
 from genzcli.spec.dtype import BITS, Precision, native
 from genzcli.spec.metric import METRICS, label
-from genzcli.spec.workload import Scenario, Slo
+from genzcli.spec.workload import Plan, Scenario, Slo
 from genzcli.units import show, show_count
 
 _MOST_CHIPS = 4096
@@ -81,46 +81,69 @@ def _doublings(scenario: Scenario) -> list[int]:
 def _all(
     scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int], before: Estimate
 ) -> Iterator[Cure | None]:
-    yield _more_chips(scenario, slos, fixed, before)
+    yield from _more_chips(scenario, slos, fixed, before)
     yield from _narrower(scenario, slos, before)
     yield from _smaller_batch(scenario, slos, before)
 
 
 def _more_chips(
     scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int], before: Estimate
-) -> Cure | None:
-    """The smallest number of chips that cures it; failing that, that fits."""
+) -> Iterator[Cure | None]:
+    """The smallest number of chips that cures it, and where that splits a platform, of whole platforms.
+
+    Failing that, the smallest on which it fits.
+    """
     # Degrees that multiply to the present chips cannot be kept when the number changes.
     free: Mapping[str, int] = {} if {"tp", "pp", "dp"} & fixed.keys() else fixed
     if before.fits:
         # A deeper pipeline brings no request its tokens sooner.
-        shallow = {**free, "pp": int(scenario.plan.pp)}
-        wanted = smallest_chips(scenario, shallow, slos, _doublings(scenario))
-    else:
-        wanted = smallest_chips(scenario, free)
-        if wanted is not None and slos:
-            wanted = (
-                smallest_chips(wanted, free, slos, [int(wanted.plan.chips), *_doublings(wanted)]) or wanted
-            )
-    if wanted is None or wanted.plan.chips <= scenario.plan.chips:
-        return None
-    plan = wanted.plan
-    degrees = " ".join(
-        f"--{axis} {getattr(plan, axis)}" for axis in ("tp", "pp", "dp", "ep") if getattr(plan, axis) > 1
-    )
-    return _cure(f"--chips {plan.chips:g} {degrees}".strip(), wanted, slos, before)
+        free = {**free, "pp": int(scenario.plan.pp)}
+        yield _on_chips(scenario, free, slos, before, _doublings(scenario))
+        return
+    least = smallest_chips(scenario, free)
+    if least is None:
+        return
+    if slos:
+        enough = _on_chips(least, free, slos, before, [int(least.plan.chips), *_doublings(least)])
+        if enough is not None and enough.cures:
+            yield enough
+            return
+    yield _cure(_words(least.plan), least, slos, before)
+    whole = int(scenario.platform.chips)
+    if least.plan.chips % whole:
+        counts = [n for n in _counts(scenario) if n > least.plan.chips and n % whole == 0]
+        yield _on_chips(scenario, free, (), before, counts, shown=slos)
+
+
+def _on_chips(
+    scenario: Scenario,
+    fixed: Mapping[str, int],
+    slos: tuple[Slo, ...],
+    before: Estimate,
+    counts: Iterable[int],
+    shown: tuple[Slo, ...] = (),
+) -> Cure | None:
+    """The first of `counts` on which it fits and meets `slos`."""
+    wanted = smallest_chips(scenario, fixed, slos, counts)
+    return None if wanted is None else _cure(_words(wanted.plan), wanted, slos or shown, before)
+
+
+def _words(plan: Plan) -> str:
+    """The options that ask for a plan's chips."""
+    degrees = [f"--{axis} {getattr(plan, axis)}" for axis in ("tp", "pp", "dp", "ep")]
+    asked = [word for word in degrees if not word.endswith(" 1")]
+    return " ".join((f"--chips {plan.chips:g}", *asked))
 
 
 def _narrower(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Iterator[Cure | None]:
-    """8-bit and 4-bit storage, where that is narrower than now."""
+    """8-bit and 4-bit storage, where that is narrower than now; without 4-bit units, of the weights alone."""
     now = BITS[scenario.plan.precision.weights]
     peaks = scenario.platform.chip.peaks
-    for word in (
-        "fp8" if "fp8" in peaks or "int8" not in peaks else "int8",
-        "fp4" if "fp4" in peaks else "int4",
-    ):
-        if BITS[word] < now and native(word, peaks) is not None:
-            plan = scenario.plan.replace(precision=Precision.of(word))
+    eight = "fp8" if "fp8" in peaks else "int8" if "int8" in peaks else "w8a16"
+    for word in (eight, "fp4" if "fp4" in peaks else "w4a16"):
+        precision = Precision.of(word)
+        if BITS[precision.weights] < now and native(precision.compute, peaks) is not None:
+            plan = scenario.plan.replace(precision=precision)
             yield _cure(f"--precision {word}", scenario.replace(plan=plan), slos, before)
 
 

@@ -143,6 +143,8 @@ def _note(plan: Plan, fixed: Mapping[str, int], compared: int, fits: bool) -> st
     chosen = [
         f"{axis} {getattr(plan, axis)}" for axis in _AXES if axis not in fixed and getattr(plan, axis) > 1
     ]
+    if fixed and not chosen:
+        return ""
     what = ", ".join(chosen) or "no parallelism"
     if compared == 1:
         return f"parallelism chosen: {what} (the only legal plan)"

@@ -35,7 +35,13 @@ ALIASES: Mapping[str, str] = {
     "fp8_e5m2": "fp8",
     "e4m3": "fp8",
     "nvfp4": "fp4",
-    "w4a16": "int4",
+}
+
+# Words of the quantisation literature: formats of weights and of what they are multiplied with.
+_SCHEMES: Mapping[str, tuple[str, str]] = {
+    "w4a16": ("int4", "bf16"),
+    "w8a16": ("int8", "bf16"),
+    "w8a8": ("int8", "int8"),
 }
 
 # Where a chip has no native peak for a format, the formats it may compute it at, nearest first.
@@ -59,7 +65,7 @@ def dtype(word: str, *, where: str = "") -> str:
     name = word.strip().lower().replace("-", "_")
     name = ALIASES.get(name, name)
     if name not in BITS:
-        near = nearest(name, [*BITS, *ALIASES]) or list(BITS)
+        near = nearest(name, [*BITS, *ALIASES, *_SCHEMES]) or list(BITS)
         raise PlanError(f"unknown number format {word!r}", where=where, cure=f"try {', '.join(near)}")
     return name
 
@@ -88,6 +94,14 @@ class Precision(Noun):
 
     @classmethod
     def of(cls, word: str) -> Precision:
-        """One word: weights, KV cache and compute in that format, activations in bf16 (fp32 stays fp32)."""
-        activations = word if word in ("fp32", "fp16") else "bf16"
-        return cls(weights=word, kv=word, activations=activations, compute=word)
+        """One word: weights, KV cache and compute in that format, activations in bf16 (fp32 stays fp32).
+
+        w4a16 and w8a16 quantise the weights alone and compute in bf16; w8a8 computes in int8. Their
+        cache is bf16.
+        """
+        if word.lower() in _SCHEMES:
+            weights, compute = _SCHEMES[word.lower()]
+            return cls(weights=weights, kv="bf16", activations="bf16", compute=compute)
+        name = dtype(word)
+        activations = name if name in ("fp32", "fp16") else "bf16"
+        return cls(weights=name, kv=name, activations=activations, compute=name)

@@ -239,3 +239,20 @@ def test_without_power_or_price_there_is_no_energy_or_cost() -> None:
     assert got.joules_per_output_token is got.tokens_per_kwh is got.average_w is None
     assert got.usd_per_million_output_tokens is None
     assert got.tpot_s is not None
+
+
+class TestServerOverAPipeline:
+    """Prefills of different requests follow one another through the stages."""
+
+    def test_another_prefill_holds_up_one_stage(self) -> None:
+        # C requests, td 101: TPOT = step + (C - 1) / 100 x the slowest stage's prefill
+        got = answer(pp=4, batch=8, batching="continuous", use=usecase(400, 101))
+        one = answer(pp=4, use=usecase(400, 1)).phases["prefill"].time_s
+        slot = (got.metrics.tpot_s - got.phases["decode"].time_s) * 100 / 7
+        assert one / 4 <= slot <= one / 2
+
+    def test_a_server_is_no_slower_than_its_batch(self) -> None:
+        for pp in (1, 2, 4):
+            server = answer(pp=pp, batch=16, batching="continuous", use=usecase(2000, 200)).metrics
+            static = answer(pp=pp, batch=16, use=usecase(2000, 200)).metrics
+            assert server.output_tokens_per_s > 0.9 * static.output_tokens_per_s

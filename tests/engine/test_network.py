@@ -108,3 +108,28 @@ class TestHop:
         # chips 0 and 1 send to 2 and 3 at once: the link 1-2 carries both, and each goes two hops
         ring = platform(level("ring", 8, bandwidth_bytes_per_s=5e10, links=2))
         assert close(hops(M, range(0, 0 + 1), 2, ring, IDEAL).time_s, 2e-6 + 2 * M / 5e10)
+
+
+class TestTorus:
+    """Levels that are all rings: every axis works all the time."""
+
+    torus = platform(
+        level("ring", 4, name="x", links=2, bandwidth_bytes_per_s=5e10),
+        level("ring", 4, name="y", links=2, bandwidth_bytes_per_s=5e10),
+    )
+
+    def test_all_reduce_uses_both_axes(self) -> None:
+        # 2 m 15/16 over 2 x 100 GB/s; latency 2 (4 - 1) hops an axis as before
+        got = collective("all-reduce", M, Group(size=16), self.torus, IDEAL)
+        assert close(got.time_s, 12e-6 + 2 * M * 15 / 16 / 2e11)
+
+    def test_one_axis_alone_is_a_ring(self) -> None:
+        got = collective("all-reduce", M, Group(size=4), self.torus, IDEAL)
+        assert close(got.time_s, 6e-6 + 2 * M * 3 / 4 / 1e11)
+
+    def test_a_group_beyond_the_torus_goes_level_by_level(self) -> None:
+        joined = self.torus.replace(levels=(*self.torus.levels, level("switch", 2, name="out")))
+        got = collective("all-gather", M, Group(size=32), joined, IDEAL)
+        # shards m/32 out: x and y halves of m, 3/4 m and 3/4 m/4, then m/16 x 1/2 through the switch
+        by_hand = 3e-6 + 0.75 * M / 1e11 + 3e-6 + 0.75 * M / 4 / 1e11 + 2e-6 + M / 16 / 2 / 1e11
+        assert close(got.time_s, by_hand)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from engine_samples import answer, attention, close, dense, moe, usecase
 
 from genzcli.engine import blocks, feedforward
 from genzcli.engine.attention import attend, cached_tokens, kv_bytes_per_token, project
-from genzcli.engine.feedforward import Routing, busiest_rank, combine, dispatch, touched_experts
+from genzcli.engine.feedforward import Routing, busiest_rank, combine, copies, dispatch, touched_experts
 from genzcli.engine.ops import Bytes, Shard, gather, linear
 from genzcli.engine.parameters import parameters
 from genzcli.engine.spans import decode_span, mean_context, prefill_span
@@ -16,6 +18,7 @@ from genzcli.spec.model import Moe
 
 BF16 = Bytes.of(Precision.of("bf16"))
 SHARD = Shard(size=BF16)
+BALANCED = Routing(rule="balanced")
 
 
 def shard(**cut: object) -> Shard:
@@ -154,17 +157,17 @@ class TestTrapMessages:
     part = Moe(experts=8, experts_per_token=2, d_expert=2048)
 
     def test_a_rank_sends_the_tokens_it_owns(self) -> None:
-        sends = {s.group: s.bytes for s in dispatch(self.part, 1024, 6, shard(tp=2, dp=4, ep=8))}
+        sends = {s.group: s.bytes for s in dispatch(self.part, 1024, 6, shard(tp=2, dp=4, ep=8), BALANCED)}
         assert sends["ep"] == 6 / 2 * 2 * 1024 * 2
 
     def test_at_most_one_copy_a_rank(self) -> None:
         many = self.part.replace(experts_per_token=8)
-        sends = {s.group: s.bytes for s in dispatch(many, 1024, 6, shard(tp=1, dp=2, ep=2))}
+        sends = {s.group: s.bytes for s in dispatch(many, 1024, 6, shard(tp=1, dp=2, ep=2), BALANCED)}
         assert sends["ep"] == 6 * 2 * 1024 * 2
 
     def test_nothing_to_dispatch_when_activations_are_everywhere(self) -> None:
-        assert all(s.bytes == 0 for s in dispatch(self.part, 1024, 6, shard(tp=8, ep=8)))
-        back = {(s.kind, s.group): s.bytes for s in combine(self.part, 1024, 6, shard(tp=8, ep=8))}
+        assert all(s.bytes == 0 for s in dispatch(self.part, 1024, 6, shard(tp=8, ep=8), BALANCED))
+        back = {(s.kind, s.group): s.bytes for s in combine(self.part, 1024, 6, shard(tp=8, ep=8), BALANCED)}
         assert back[("all-reduce", "tp")] == 6 * 1024 * 2
         assert sum(back.values()) == 6 * 1024 * 2
 
@@ -184,3 +187,16 @@ def test_sequence_parallel_sends_two_halves_and_shares_the_norms() -> None:
     layer = [r.name for r in rows if r.block == "layer" and r.kind == "collective"]
     assert layer == ["reduce-scatter", "all-gather"] * 2
     assert close(next(r for r in rows if r.name == "norms").activation_bytes, 4 * 8 * 100 * 1024 * 2 / 4)
+
+
+def test_copies_of_a_token_that_leave() -> None:
+    # Mixtral on 4 ranks: 4 (1 - C(6,2) / C(8,2)) = 4 (1 - 15/28); Qwen3: 8 (1 - C(112,8) / C(128,8)) = 5.34
+    mixtral = Moe(experts=8, experts_per_token=2, d_expert=1)
+    uniform = Routing(rule="uniform")
+    assert close(copies(mixtral, shard(dp=4, ep=4), uniform), 4 * (1 - 15 / 28))
+    qwen = Moe(experts=128, experts_per_token=8, d_expert=1)
+    by_hand = 8 * (1 - math.comb(112, 8) / math.comb(128, 8))
+    assert close(copies(qwen, shard(dp=8, ep=8), uniform), by_hand)
+    assert copies(qwen, shard(dp=8, ep=8), BALANCED) == 8
+    assert copies(qwen, shard(dp=8, ep=8), Routing(rule="worst")) == 8
+    assert copies(mixtral, shard(dp=4, ep=4), BALANCED.replace(imbalance=1.5)) == 3
