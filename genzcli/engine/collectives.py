@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.numeric import ceil, log2, maximum, where
+from genzcli.numeric import ceil, corner, log2, maximum, where
+from genzcli.spec.profile import CollectiveFit
 
 if TYPE_CHECKING:
     from genzcli.numeric import Flag, Number
@@ -31,6 +32,10 @@ class Cost(NamedTuple):
     @property
     def total_s(self) -> Number:
         return self.latency_s + self.transfer_s
+
+    def fitted_s(self, fit: CollectiveFit) -> Number:
+        """`corner(latency + base, transfer)`, what a stack makes of the two parts."""
+        return corner(self.latency_s + fit.base_s, self.transfer_s, fit.corner)
 
     def __add__(self, other: object) -> Cost:
         if not isinstance(other, Cost):
@@ -185,15 +190,20 @@ def physical(collective: str, wire: Wire) -> tuple[str, ...]:
     return tuple(name for name in names if collective != "all-to-all" or name == "direct")
 
 
-def fastest(collective: str, wire: Wire, m: Number) -> tuple[Cost, Number, tuple[str, ...]]:
-    """The cost of the fastest physical algorithm, its index, and the names that the index points into."""
+def fastest(
+    collective: str, wire: Wire, m: Number, fit: CollectiveFit
+) -> tuple[Cost, Number, tuple[str, ...]]:
+    """The cost of the fastest physical algorithm, its index, and the names that the index points into.
+
+    Fastest by the time that the calibration makes of its two parts.
+    """
     names = physical(collective, wire)
     table = ALGORITHMS[collective]
     best = table[names[0]](wire, m)
     index: Number = 0
     for position, name in enumerate(names[1:], start=1):
         cost = table[name](wire, m)
-        better = cost.total_s < best.total_s
+        better = cost.fitted_s(fit) < best.fitted_s(fit)
         best = Cost(
             where(better, cost.latency_s, best.latency_s), where(better, cost.transfer_s, best.transfer_s)
         )

@@ -190,9 +190,7 @@ def experts(
         *ahead,
         grouped("experts up", load, width, front * inner, shard),
         elementwise("experts activation", load.pairs * inner * (front + 1), shard.size),
-        grouped("experts down", load, inner, width, shard).replace(
-            sends=combine(part, width, tokens, shard, routing)
-        ),
+        grouped("experts down", load, inner, width, shard).replace(sends=back),
         *behind,
     )
 

@@ -16,6 +16,9 @@ from genzcli.spec.workload import Plan, Scenario
 if TYPE_CHECKING:
     from genzcli.numeric import Flag, Number
 
+#: Legal values are listed up to here.
+_MOST_LISTED = 1024
+
 Problem = tuple["Flag", Callable[[], PlanError]]
 
 
@@ -96,7 +99,7 @@ def _heads_error(heads: Number, kv_heads: Number, tp: Number) -> PlanError:
 
 def _divides(whole: Number, by: Number, what: str, option: str) -> Problem:
     def error() -> PlanError:
-        legal = [str(n) for n in range(1, int(whole) + 1) if whole % n == 0]
+        legal = [str(n) for n in range(1, min(int(whole), _MOST_LISTED) + 1) if whole % n == 0]
         return PlanError(
             f"{by:g} does not divide {whole:g} {what}",
             where=option,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine.collectives import HOPS as HOPS
 from genzcli.engine.collectives import NOTHING, Cost, Wire, fastest, send
-from genzcli.numeric import both, ceil, corner, floor, is_array, maximum, minimum, where
+from genzcli.numeric import both, ceil, floor, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Level, Platform
 from genzcli.spec.noun import Noun, count
 from genzcli.spec.profile import CollectiveFit, Profile
@@ -100,7 +100,7 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
             continue  # nothing to do on this level, whatever the sizes
         wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
         outer = _beyond(shares[position + 1 :])
-        cost, name = _on_level(kind, wire, buffer, outer)
+        cost, name = _on_level(kind, wire, buffer, outer, _fit(profile, kind))
         total = total + cost.when(members > 1)
         if not is_array(members) and members > 1:
             names.append(f"{level.name} {name} x{members:g}")
@@ -182,15 +182,15 @@ def _beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:
     return product
 
 
-def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number) -> tuple[Cost, str]:
+def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number, fit: CollectiveFit) -> tuple[Cost, str]:
     """One level's cost; an all-reduce is its two halves unless this is the outermost level."""
     if kind != "all-reduce":
-        cost, index, names = fastest(kind, wire, buffer)
+        cost, index, names = fastest(kind, wire, buffer, fit)
         return cost, "" if is_array(index) else names[int(index)]
-    whole, index, names = fastest("all-reduce", wire, buffer)
+    whole, index, names = fastest("all-reduce", wire, buffer, fit)
     if not is_array(outer) and outer <= 1:
         return whole, "" if is_array(index) else names[int(index)]
-    half, half_index, half_names = fastest("reduce-scatter", wire, buffer)
+    half, half_index, half_names = fastest("reduce-scatter", wire, buffer, fit)
     inner = outer > 1
     cost = whole.when(outer <= 1) + (half + half).when(inner)
     if is_array(inner) or is_array(index) or is_array(half_index):
@@ -207,6 +207,6 @@ def _fit(profile: Profile, *names: str) -> CollectiveFit:
 def _fitted(kind: str, cost: Cost, payload: Number, group: Group, profile: Profile, detail: str) -> Route:
     """Apply the stack's base latency and corner; nothing is sent by a group of one or without payload."""
     fit = _fit(profile, kind)
-    time = corner(cost.latency_s + fit.base_s, cost.transfer_s, fit.corner)
+    time = cost.fitted_s(fit)
     something = where(group.size > 1, payload, 0.0) > 0
     return Route(where(something, time, 0.0), where(something, cost.transfer_s, 0.0), detail)

@@ -127,16 +127,36 @@ def _expert_degrees(model: Model, tp: int, dp: int) -> list[int]:
 
 
 def _no_plan(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> PlanError:
+    """Why no plan uses exactly these chips, and the nearest numbers that one does use."""
+    model, plan = scenario.model, scenario.plan
+    if fixed.get("dp", 1) > plan.batch:
+        return PlanError(
+            f"dp {fixed['dp']} is more than the batch {plan.batch:g}",
+            where="--dp",
+            cure="give every data-parallel group at least one request: a larger --batch or a smaller --dp",
+        )
     given = ", ".join(f"{key} {value}" for key, value in fixed.items())
-    blocks = scenario.model.blocks.values()
+    blocks = model.blocks.values()
     heads = sorted({int(mixers.heads(block.mixer)[0]) for block in blocks if block.mixer is not None})
+    near = _nearest_counts(model, plan, chips, fixed)
+    tries = f"use {' or '.join(f'--chips {n}' for n in near)}, " if near else ""
     return PlanError(
-        f"no legal plan of {scenario.model.name} uses exactly {chips} chips"
-        + (f" with {given}" if given else ""),
+        f"no legal plan of {model.name} uses exactly {chips} chips" + (f" with {given}" if given else ""),
         where="--chips",
-        cure=f"tp must divide {' and '.join(map(str, heads))} heads, pp at most {scenario.model.layers} "
-        f"layers, dp at most the batch of {scenario.plan.batch:g}, and tp x pp x dp = chips",
+        cure=f"{tries}or --uneven pad: tp must divide {' and '.join(map(str, heads))} heads, pp is at most "
+        f"{model.layers} layers, dp at most the batch of {plan.batch:g}, and tp x pp x dp = chips",
     )
+
+
+def _nearest_counts(model: Model, plan: Plan, chips: int, fixed: Mapping[str, int]) -> list[int]:
+    """The next smaller and larger numbers of chips that some plan uses."""
+
+    def used(counts: range) -> list[int]:
+        return [next((n for n in counts if next(candidates(model, plan, n, fixed), None)), 0)]
+
+    return [
+        n for n in used(range(chips - 1, 0, -1)) + used(range(chips + 1, min(2 * chips, chips + 64))) if n
+    ]
 
 
 def _note(plan: Plan, fixed: Mapping[str, int], compared: int, fits: bool) -> str:

@@ -15,6 +15,7 @@ import pytest
 from engine_samples import close
 
 from genzcli.engine.collectives import ALGORITHMS, HOPS, Wire, fastest, physical, send
+from genzcli.spec.profile import CollectiveFit
 
 P, A, B, M = 8, 1e-6, 1e11, 1e8  # m / b is a millisecond
 
@@ -60,7 +61,7 @@ def test_send() -> None:
 
 def test_auto_takes_the_fastest_and_names_it() -> None:
     for m, name in ((1e3, "one-shot"), (1e8, "direct")):
-        cost, index, names = fastest("all-reduce", wire(), m)
+        cost, index, names = fastest("all-reduce", wire(), m, CollectiveFit())
         assert names[int(index)] == name
         assert cost.total_s == min(ALGORITHMS["all-reduce"][n](wire(), m).total_s for n in names)
 
