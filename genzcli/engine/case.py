@@ -55,7 +55,7 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
         dp=plan.dp if model.has_experts else 1,
         ep=plan.ep,
         sp=plan.sp,
-        size=Bytes.of(plan.precision),
+        size=Bytes.of(plan.precision, plan.weight_density),
     )
     pipeline = stages(model, plan.pp)
     wanted = demand(scenario, shard)
@@ -113,6 +113,7 @@ def demand(scenario: Scenario, shard: Shard) -> Demand:
         input_tokens=usecase.input_tokens,
         output_tokens=usecase.output_tokens,
         beams=usecase.beams,
+        keep=plan.kv_keep,
         groups=plan.dp,
         pp=plan.pp,
         together=plan.batching == "static",

@@ -102,14 +102,17 @@ def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) ->
     d_rope + d_v). The latent of each sequence is read once."""
     span = visit.span(None if mixer.index is None else mixer.index.top_k)
     local = heads(mixer, shard)
+    expanded: Number = 0  # cached latents that a prefill has to expand once more
     if isinstance(visit, DecodeStep):
         width = 2 * mixer.kv_rank + mixer.rope_dim
     else:
         width = mixer.nope_dim + mixer.rope_dim + mixer.value_dim
+        inner = mixer.nope_dim + mixer.value_dim
+        expanded = 2 * (span.kv_read - span.kv_written) * mixer.kv_rank * local * inner
     return Operator(
         name="attention",
         kind="attention",
-        flop=2 * span.tokens * span.context * local * width,
+        flop=2 * span.tokens * span.context * local * width + expanded,
         kv_bytes=(span.kv_read + span.kv_written) * cached_width(mixer) * shard.size.kv,
         activation_bytes=span.tokens * local * width * shard.size.activations,
     )

@@ -26,6 +26,7 @@ class Demand(Noun):
     input_tokens: Number = ratio("prompt tokens of each")
     output_tokens: Number = ratio("output tokens of each")
     beams: Number = ratio("beams of each")
+    keep: Number = ratio("share of the cache's tokens that pruning keeps", default=1.0)
     groups: Number = ratio("attention groups the batch is spread over")
     pp: int = count("pipeline stages, so micro-batches")
     together: bool = flag("all prompts are in flight at once; else one at a time")
@@ -96,7 +97,8 @@ def kv_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:
     for name, repeat in stage.layers.items():
         mixer = model.blocks[name].mixer
         if mixer is not None:
-            total = total + repeat * held_bytes(mixer, prompt, output, demand.beams, demand.shard)
+            kept = prompt * demand.keep, output * demand.keep
+            total = total + repeat * held_bytes(mixer, *kept, demand.beams, demand.shard)
     return total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.numeric import ceil, maximum
+from genzcli.numeric import ceil, maximum, where
 from genzcli.spec.dtype import Precision, bytes_per_element
 from genzcli.spec.model import Attention, Moe
 from genzcli.spec.noun import Noun, count, flag, noun, other, ratio, text
@@ -40,16 +40,22 @@ class Operator(Noun):
 class Bytes(Noun):
     """Bytes an element of each kind of tensor takes."""
 
-    weights: float = ratio("weights")
-    experts: float = ratio("weights of the routed experts")
+    weights: Number = ratio("weights")
+    experts: Number = ratio("weights of the routed experts")
     kv: float = ratio("KV cache")
     activations: float = ratio("activations and messages")
 
     @classmethod
-    def of(cls, precision: Precision) -> Bytes:
+    def of(cls, precision: Precision, density: Number = 1.0) -> Bytes:
+        """Unstructured sparsity keeps `density` of the weights and a bit a place that says which."""
+
+        def weight(name: str) -> Number:
+            whole = bytes_per_element(name)
+            return where(density < 1, density * whole + 1 / 8, whole)
+
         return cls(
-            weights=bytes_per_element(precision.weights),
-            experts=bytes_per_element(precision.experts or precision.weights),
+            weights=weight(precision.weights),
+            experts=weight(precision.experts or precision.weights),
             kv=bytes_per_element(precision.kv),
             activations=bytes_per_element(precision.activations),
         )

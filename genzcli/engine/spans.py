@@ -55,6 +55,7 @@ class DecodeStep(Noun):
     prompt: Number = ratio("prompt tokens of each")
     step: Number = ratio("output step")
     until: Number | None = ratio("last step of the mean", default=None)
+    keep: Number = ratio("share of the cache's tokens that pruning keeps", default=1.0)
 
     @property
     def tokens(self) -> Number:
@@ -70,8 +71,10 @@ class DecodeStep(Noun):
 
     def span(self, window: Number | None = None, chunk: Number | None = None) -> Span:
         if chunk is not None:
-            return chunked_span(self, chunk)
-        return decode_span(self.sequences, self.beams, self.prompt, self.step, window)
+            whole = chunked_span(self, chunk)
+        else:
+            whole = decode_span(self.sequences, self.beams, self.prompt, self.step, window)
+        return whole.replace(context=whole.context * self.keep, kv_read=whole.kv_read * self.keep)
 
 
 def mean_context(past: Number, new: Number, window: Number | None) -> Number:

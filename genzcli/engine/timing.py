@@ -38,11 +38,12 @@ def time_prefill(case: Case) -> Timing:
     together = case.requests if scenario.plan.batching == "static" else 1
     micro = minimum(together, scenario.plan.pp)
     each, prompt = together / micro, scenario.usecase.input_tokens
-    work = Tokens(tokens=each * prompt, sequences=each, heads=each)
+    new = maximum(prompt * (1 - scenario.plan.prefix_hit), 1)  # the last token at least is computed
+    work = Tokens(tokens=each * new, sequences=each, heads=each)
     table = Table(case)
 
     def layer(setting: Setting, name: str, rows: list[OperatorTime]) -> Parts:
-        visit = Prefill(sequences=each, new=prompt)
+        visit = Prefill(sequences=each, new=new, past=prompt - new)
         ahead = passes.run_before(setting, name, work.tokens, rows)
         inside = passes.run_kernels(setting, name, visit, rows)
         return ahead + inside + passes.run_after(setting, name, work.tokens, rows)
@@ -106,8 +107,8 @@ def _line(case: Case, work: Tokens, layers: list[dict[str, Parts]], table: Table
 
 
 def _step(case: Case, each: Number, step: Number) -> DecodeStep:
-    usecase = case.scenario.usecase
-    return DecodeStep(sequences=each, beams=usecase.beams, prompt=usecase.input_tokens, step=step)
+    usecase, keep = case.scenario.usecase, case.scenario.plan.kv_keep
+    return DecodeStep(sequences=each, beams=usecase.beams, prompt=usecase.input_tokens, step=step, keep=keep)
 
 
 def _mean_kernels(

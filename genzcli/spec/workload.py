@@ -59,6 +59,11 @@ class Plan(Noun):
     uneven: str = choice("heads that tp does not divide", "error", "pad", default="error")
     flash: bool = flag("attention scores stay on chip", default=True)
     fused: bool = flag("norms fused with residual adds, rotary with the KV write", default=True)
+    prefix_hit: Number = ratio("share of the prompt found in a prefix cache", least=0, most=1, default=0.0)
+    kv_keep: Number = ratio("share of the cache's tokens kept (KV pruning)", above=0, most=1, default=1.0)
+    weight_density: Number = ratio(
+        "share of the weights kept (unstructured sparsity)", above=0, most=1, default=1.0
+    )
     overlap: Number = ratio("share of a collective that compute may hide", least=0, most=1, default=0.0)
     reserve: Number | None = ratio(
         "share of memory kept free; the profile's if left out", least=0, most=0.95, default=None
