@@ -118,10 +118,17 @@ def demand(scenario: Scenario, shard: Shard) -> Demand:
         pp=plan.pp,
         together=plan.batching == "static",
         page_tokens=profile.page_tokens,
-        activation_tokens=profile.activation_tokens,
+        activation_tokens=_bound(profile.activation_tokens, plan.chunk),
         reserve=profile.reserve if plan.reserve is None else plan.reserve,
         shard=shard,
     )
+
+
+def _bound(most: Number | None, chunk: Number | None) -> Number | None:
+    """Tokens in a layer at once: what the software allows, and no more than a chunk."""
+    if most is None or chunk is None:
+        return chunk if most is None else most
+    return minimum(most, chunk)
 
 
 def running(case: Case) -> Number:

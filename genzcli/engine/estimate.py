@@ -12,6 +12,7 @@ from genzcli.engine.roofline import Parts
 from genzcli.engine.timing import Timing, time_decode, time_prefill
 from genzcli.numeric import both, is_array, where
 from genzcli.spec.workload import Scenario
+from genzcli.units import show
 
 if TYPE_CHECKING:
     from genzcli.numeric import Flag, Number
@@ -48,14 +49,15 @@ def _unfit(case: Case) -> Estimate:
 
 
 def _why(case: Case) -> str:
-    held, gb = case.memory, 1e9
+    held = case.memory
     if is_array(held.deficit_bytes):
         return "needs more memory than a chip has"
+    keys = ("used", "capacity", "weights", "kv", "activations", "reserved")
+    used, capacity, *parts = (show(float(getattr(held, f"{key}_bytes")), "bytes") for key in keys)
+    weights, kv, activations, reserved = parts
     return (
-        f"needs {held.used_bytes / gb:.1f} GB on each chip and has {held.capacity_bytes / gb:.1f} GB: "
-        f"{held.deficit_bytes / gb:.1f} GB short (weights {held.weights_bytes / gb:.1f}, "
-        f"KV {held.kv_bytes / gb:.1f}, activations {held.activations_bytes / gb:.1f}, "
-        f"reserved {held.reserved_bytes / gb:.1f})"
+        f"needs {used} on each chip and has {capacity}: {show(float(held.deficit_bytes), 'bytes')} short "
+        f"(weights {weights}, KV {kv}, activations {activations}, reserved {reserved})"
     )
 
 

@@ -134,11 +134,17 @@ def _room_problems(scenario: Scenario) -> Iterator[Problem]:
     platform, plan = scenario.platform, scenario.plan
     if platform.scale_out is not None:
         return
+    cure = "use fewer chips, or give the platform a scale_out level"
+    if not platform.levels and platform.name == platform.chip.name:  # a bare chip
+        cure = (
+            "give the chip a `home: PLATFORM` (as home: hgx-h100), "
+            "or name a platform file with levels or a scale_out level"
+        )
     yield (
         plan.chips > platform.chips,
         lambda: PlanError(
             f"{plan.chips:g} chips asked for, {platform.name} has {platform.chips:g} and no scale-out",
             where="--chips",
-            cure="use fewer chips, or give the platform a scale_out level",
+            cure=cure,
         ),
     )

@@ -8,7 +8,7 @@ from genzcli.engine import energy
 from genzcli.engine.case import Case, running
 from genzcli.engine.result import Metrics
 from genzcli.engine.timing import Timing
-from genzcli.numeric import is_array, maximum, where
+from genzcli.numeric import is_array, maximum, minimum, where
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
@@ -22,7 +22,9 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
     plan, usecase = case.scenario.plan, case.scenario.usecase
     outputs = usecase.output_tokens
     ttft, tpot = prefill.mean.time, None if decode is None else decode.mean.time
-    if plan.batching == "continuous":
+    if plan.batching == "continuous" and plan.chunk is not None:
+        ttft, tpot = chunked(ttft, prefill.slot_s, prefill.passes, tpot, outputs, case.requests)
+    elif plan.batching == "continuous":
         ttft, tpot = interleaved(ttft, prefill.slot_s, tpot, outputs, case.requests)
     busy = ttft if tpot is None else ttft + (outputs - 1) * tpot
     active = running(case)
@@ -73,6 +75,27 @@ def interleaved(
     return where(outputs > 1, prefill + wait, alone), step + others / steps * slot
 
 
+def chunked(
+    prefill: Number, mixed: Number, passes: Number, step: Number | None, outputs: Number, requests: Number
+) -> tuple[Number, Number | None]:
+    """TTFT and TPOT of a server with chunked prefill: `passes` mixed passes a prompt, others decode along.
+
+    In the cycle of one request, n own passes and td - 1 steps, C n passes carry somebody's prompt: those
+    take `mixed`, the rest the plain step. Where C n is more than there are, prompts set the pace and the
+    cycle is C n mixed passes. A new prompt waits half a pass, and starts when its turn comes.
+    """
+    if step is None:
+        return prefill + (requests - 1) * passes * mixed, None
+    steps = maximum(outputs - 1, 1)
+    carrying = requests * passes
+    plain = maximum(steps + passes - carrying, 0)
+    cycle = carrying * mixed + plain * step
+    wait = mixed / 2 * (requests - 1) / requests
+    alone = prefill + (requests - 1) * passes * mixed
+    ttft = minimum(prefill + wait, cycle)
+    return where(outputs > 1, ttft, alone), (cycle - prefill) / steps
+
+
 def _joules_per_token(
     case: Case, prefill: Timing, decode: Timing | None, busy: Number, active: Number
 ) -> Number | None:
@@ -88,7 +111,11 @@ def _joules_per_token(
         return None
     work = prefill.work if plan.batching == "static" else prefill.work * case.requests
     if decode is not None:
-        work = work + decode.work * (outputs - 1)
+        steps = outputs - 1
+        if plan.batching == "continuous" and plan.chunk is not None:
+            # Passes that carry a prompt do a step's work as well.
+            steps = maximum(steps + prefill.passes - case.requests * prefill.passes, 0)
+        work = work + decode.work * steps
     total = energy.static_w(power, split, plan.chips) * busy
     return (total + energy.dynamic_j(power, split, work, plan.tp * plan.dp)) / (active * outputs)
 

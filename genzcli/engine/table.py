@@ -102,21 +102,22 @@ class Table:
         between = line.through.time - sum((row.time_s for row in table), 0.0) - host
         if host > 0:
             table.append(OperatorTime(name="host", kind="step", block="step", overhead_s=host))
+        waits = parts + line.through * -1.0
         if self.case.scenario.plan.pp > 1:
-            table += _pipeline_rows(between, parts + line.through * -1.0)
+            table.append(_row("send-recv", "collective", Parts(network=between)))
+        if waits.time > 0:
+            table.append(_row("further passes", "pipeline", waits))
         return tuple(table)
 
 
-def _pipeline_rows(between: Number, waits: Parts) -> list[OperatorTime]:
-    """The hops between stages, and the time a micro-batch waits for the others."""
-    hops = OperatorTime(name="send-recv", kind="collective", block="stages", network_s=between)
-    others = OperatorTime(
-        name="other micro-batches",
-        kind="pipeline",
+def _row(name: str, kind: str, parts: Parts) -> OperatorTime:
+    """Time of the schedule: hops between stages, micro-batches or chunks behind the first."""
+    return OperatorTime(
+        name=name,
+        kind=kind,
         block="stages",
-        compute_s=waits.compute,
-        memory_s=waits.memory,
-        network_s=waits.network,
-        overhead_s=waits.overhead,
+        compute_s=parts.compute,
+        memory_s=parts.memory,
+        network_s=parts.network,
+        overhead_s=parts.overhead,
     )
-    return [hops, others]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from genzcli.engine import mixers, passes
@@ -11,7 +12,7 @@ from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.engine.table import Mix, Table
-from genzcli.numeric import clip, is_array, maximum, minimum, sqrt
+from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt
 from genzcli.spec.noun import Noun, noun, other
 
 if TYPE_CHECKING:
@@ -30,34 +31,72 @@ class Timing(Noun):
     work: Parts = noun(Parts, "busy seconds of one chip of every stage, all micro-batches")
     rows: tuple[OperatorTime, ...] = other("operator rows", default=())
     slot_s: Number = other("time one micro-batch keeps a stage from the next", default=0.0)
+    passes: Number = other("passes that a prompt, or the batch of prompts, needs", default=1)
 
 
 def time_prefill(case: Case) -> Timing:
-    """The pass over the prompts: of the whole batch when it arrives together, of one request otherwise."""
+    """The pass over the prompts: of the whole batch when it arrives together, of one request otherwise.
+
+    With a chunk, the passes that they need.
+    """
     scenario = case.scenario
     together = case.requests if scenario.plan.batching == "static" else 1
-    micro = minimum(together, scenario.plan.pp)
-    each, prompt = together / micro, scenario.usecase.input_tokens
+    prompt = scenario.usecase.input_tokens
     new = maximum(prompt * (1 - scenario.plan.prefix_hit), 1)  # the last token at least is computed
-    work = Tokens(tokens=each * new, sequences=each, heads=each)
+    if scenario.plan.chunk is not None:
+        return _time_chunks(case, together, new, scenario.plan.chunk)
+    micro = minimum(together, scenario.plan.pp)
+    each = together / micro
+    visits = (Prefill(sequences=each, new=new, past=prompt - new),)
+    return _time_passes(case, visits, Tokens(tokens=each * new, sequences=each, heads=each), micro)
+
+
+def _time_chunks(case: Case, together: Number, new: Number, chunk: Number) -> Timing:
+    """Prompts in passes of `chunk` tokens, where the decode tokens of the other requests come first.
+
+    A pass computes p = min(chunk - decode tokens, new) tokens of a prompt, on average behind (new - p) / 2 of
+    its own; a prompt needs ceil(new / p) passes. A static batch has nobody decoding yet, and its chunks hold
+    several short prompts.
+    """
+    usecase, outputs = case.scenario.usecase, case.scenario.usecase.output_tokens
+    static = case.scenario.plan.batching == "static"
+    others = 0 if static else minimum((case.requests - 1) * usecase.beams, chunk - 1)
+    room = maximum(minimum(chunk - others, together * new), 1)
+    count = ceil(together * new / room)
+    tokens = together * new / count
+    size = minimum(tokens, new)
+    prompts = tokens / size
+    past = usecase.input_tokens - new + (new - size) / 2
+    visits: tuple[Prefill | DecodeStep, ...] = (Prefill(sequences=prompts, new=size, past=past),)
+    if not static:
+        step = _step(case, others / usecase.beams, maximum(outputs / 2, 1))
+        visits = (*visits, step)
+    work = Tokens(tokens=tokens + others, sequences=prompts + others / usecase.beams, heads=prompts + others)
+    return _time_passes(case, visits, work, count).replace(passes=count)
+
+
+def _time_passes(case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tokens, count: Number) -> Timing:
+    """`count` equal passes, one behind the other through the pipeline."""
     table = Table(case)
-
-    def layer(setting: Setting, name: str, rows: list[OperatorTime]) -> Parts:
-        visit = Prefill(sequences=each, new=new, past=prompt - new)
-        ahead = passes.run_before(setting, name, work.tokens, rows)
-        inside = passes.run_kernels(setting, name, visit, rows)
-        return ahead + inside + passes.run_after(setting, name, work.tokens, rows)
-
-    line = _line(case, work, table.layers(layer), table)
-    parts = passes.prefill_parts(line, micro)
+    before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, work.tokens, rows))
+    layers = before
+    for visit in visits:
+        layers = _added(layers, table.layers(_kernels_of(visit)))
+    after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, work.tokens, rows))
+    line = _line(case, work, _added(layers, after), table)
+    parts = passes.prefill_parts(line, count)
     return Timing(
         mean=parts,
         first_s=parts.time,
         last_s=parts.time,
-        work=passes.work_parts(line, micro),
-        rows=table.report(line, parts, each),
+        work=passes.work_parts(line, count),
+        rows=table.report(line, parts, work.sequences),
         slot_s=line.slowest.time,
     )
+
+
+def _kernels_of(visit: Prefill | DecodeStep) -> Callable[[Setting, str, list[OperatorTime]], Parts]:
+    return lambda setting, name, rows: passes.run_kernels(setting, name, visit, rows)
 
 
 def time_decode(case: Case) -> Timing | None:

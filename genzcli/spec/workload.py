@@ -59,6 +59,9 @@ class Plan(Noun):
     uneven: str = choice("heads that tp does not divide", "error", "pad", default="error")
     flash: bool = flag("attention scores stay on chip", default=True)
     fused: bool = flag("norms fused with residual adds, rotary with the KV write", default=True)
+    chunk: Number | None = count(
+        "chunked prefill: tokens of a pass, decode tokens first and prompt for the rest", default=None
+    )
     prefix_hit: Number = ratio("share of the prompt found in a prefix cache", least=0, most=1, default=0.0)
     kv_keep: Number = ratio("share of the cache's tokens kept (KV pruning)", above=0, most=1, default=1.0)
     weight_density: Number = ratio(

@@ -61,3 +61,50 @@ class TestSparsity:
             for density in (1.0, 0.5)
         ]
         assert busy[0] == busy[1]
+
+
+class TestChunkedPrefill:
+    def test_a_chunk_that_holds_the_batch_is_one_pass(self) -> None:
+        whole, chunked = (
+            answer(use=usecase(500, 20), batch=4),
+            answer(use=usecase(500, 20), batch=4, chunk=2000),
+        )
+        assert close(chunked.metrics.ttft_s, whole.metrics.ttft_s)
+        assert chunked.metrics.tpot_s == whole.metrics.tpot_s
+
+    def test_static_passes_by_hand(self) -> None:
+        # 2 prompts of 1000 in chunks of 500: 4 passes of 500 tokens, on average behind 250 of their prompt
+        got = answer(use=usecase(1000, 2), batch=2, chunk=500, explain=True).phases["prefill"]
+        rows = {row.name: row for row in got.operators}
+        assert rows["qkv"].flop == 4 * 2 * 500 * 1024 * 3 * 1024
+        assert rows["attention"].flop == 4 * 4 * 500 * (250 + 250.5) * 8 * 128
+        one = sum(row.time_s for row in got.operators if row.name != "further passes")
+        assert close(got.time_s, 4 * one)
+
+    def test_a_server_by_hand(self) -> None:
+        # 9 requests, 8 decode tokens in a pass of 108: 100 of a prompt of 1000, so 10 passes a prompt. Of the
+        # 10 + 200 passes of a cycle 90 carry a prompt.
+        how = {"batch": 9, "batching": "continuous", "chunk": 108}
+        got = answer(use=usecase(1000, 201), **how, explain=True)
+        prefill, step = got.phases["prefill"], got.phases["decode"].time_s
+        rows = {row.name: row for row in prefill.operators}
+        assert rows["qkv"].flop == 4 * 2 * 108 * 1024 * 3 * 1024
+        mixed = prefill.time_s / 10
+        cycle = 90 * mixed + 120 * step
+        assert close(got.metrics.tpot_s, (cycle - 10 * mixed) / 200)
+        assert close(got.metrics.ttft_s, 10 * mixed + mixed / 2 * 8 / 9)
+
+    def test_smaller_chunks_smooth_steps_and_delay_the_first_token(self) -> None:
+        how = {"batch": 16, "batching": "continuous"}
+        small, large = (answer(use=usecase(4000, 2000), **how, chunk=c).metrics for c in (64, 2048))
+        assert small.ttft_s > large.ttft_s
+
+    def test_rows_add_up(self) -> None:
+        for how in ({"batch": 3}, {"batch": 9, "batching": "continuous"}, {"batch": 3, "pp": 2}):
+            got = answer(use=usecase(1000, 50), chunk=128, **how, explain=True)
+            for phase in got.phases.values():
+                assert close(sum(row.time_s for row in phase.operators), phase.time_s)
+
+    def test_memory_of_activations_is_bounded_by_the_chunk(self) -> None:
+        big, small = (answer(use=usecase(8000, 2), chunk=c).memory.activations_bytes for c in (None, 512))
+        assert small < big / 10
