@@ -31,6 +31,7 @@ class Case(Noun):
     memory: Memory = noun(Memory, "what fits")
     requests: Number = other("running requests of one attention group")
     fits: Flag = other("it fits")
+    draft: Case | None = other("the draft model's case, with speculative decoding", default=None)
 
     @property
     def setting(self) -> Setting:
@@ -59,12 +60,15 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
     )
     pipeline = stages(model, plan.pp)
     wanted = demand(scenario, shard)
-    held, needs = memory.fit(model, chip, pipeline, wanted)
+    draft = _draft(scenario, explain)
+    beside = None if draft is None else memory.heaviest(draft.setting.model, draft.stages, wanted)
+    held, needs = memory.fit(model, chip, pipeline, wanted, beside)
     fits, requests = held.used_bytes <= held.capacity_bytes, wanted.requests
     if plan.batching == "continuous":
         requests = minimum(requests, maximum(1, held.max_batch / plan.dp))
         fits, most = held.max_batch >= plan.dp, held.max_batch
-        held, needs = memory.fit(model, chip, pipeline, wanted.replace(requests=requests))
+        held, needs = memory.fit(model, chip, pipeline, wanted.replace(requests=requests), beside)
+        draft = None if draft is None else draft.replace(requests=requests)
         held = held.replace(max_batch=most)
     options = Options(
         routing=Routing(rule=plan.routing, imbalance=plan.imbalance),
@@ -94,7 +98,19 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
         memory=held,
         requests=requests,
         fits=fits,
+        draft=draft,
     )
+
+
+def _draft(scenario: Scenario, explain: bool) -> Case | None:
+    """The draft model on the same chips, cut like the attention of the target."""
+    plan = scenario.plan
+    if plan.draft is None:
+        return None
+    stages_of_draft = min(plan.pp, plan.draft.layers)
+    own = scenario.replace(model=plan.draft, plan=plan.replace(draft=None, ep=1, pp=stages_of_draft))
+    legal.check(own)
+    return prepare(own, explain)
 
 
 def _placed(setting: Setting, needs: list[Need], chip: Chip, reserve: Number) -> tuple[Setting, ...]:

@@ -176,11 +176,25 @@ def need(line: Slope, demand: Demand) -> Need:
     return Need(line.weights, line.kv_per_request * requests, activations_bytes(line, requests, demand))
 
 
-def fit(model: Model, chip: Chip, pipeline: tuple[Stage, ...], demand: Demand) -> tuple[Memory, list[Need]]:
-    """Memory of the busiest stage, the one with the most bytes in use, and what each stage needs."""
+def heaviest(model: Model, pipeline: tuple[Stage, ...], demand: Demand) -> Slope:
+    """A draft model's bytes beside the target's: its heaviest stage, on every chip."""
+    lines = [slope(model, stage, demand) for stage in pipeline]
+    worst = lines[0]
+    for line in lines[1:]:
+        worst = Slope(*(maximum(a, b) for a, b in zip(worst, line, strict=True)))
+    return worst
+
+
+def fit(
+    model: Model, chip: Chip, pipeline: tuple[Stage, ...], demand: Demand, beside: Slope | None = None
+) -> tuple[Memory, list[Need]]:
+    """Memory of the busiest stage, the one with the most bytes in use, and what each stage needs.
+
+    `beside` is what a draft model adds to every stage.
+    """
     capacity = capacity_bytes(chip)
     reserved = capacity * demand.reserve
-    lines = [slope(model, stage, demand) for stage in pipeline]
+    lines = [_with(slope(model, stage, demand), beside) for stage in pipeline]
     needs = [need(line, demand) for line in lines]
     worst, most = needs[0], _largest(lines[0], capacity - reserved, demand)
     for line, here in zip(lines[1:], needs[1:], strict=True):
@@ -198,6 +212,18 @@ def fit(model: Model, chip: Chip, pipeline: tuple[Stage, ...], demand: Demand) -
         tiers=place(worst, chip, demand.reserve)[0],
     )
     return held, needs
+
+
+def _with(line: Slope, draft: Slope | None) -> Slope:
+    """Both models' bytes; they take turns, so activations are the larger."""
+    if draft is None:
+        return line
+    return Slope(
+        weights=line.weights + draft.weights,
+        kv_per_request=line.kv_per_request + draft.kv_per_request,
+        act_per_token=maximum(line.act_per_token, draft.act_per_token),
+        act_per_request=maximum(line.act_per_request, draft.act_per_request),
+    )
 
 
 def _largest(line: Slope, usable: Number, demand: Demand) -> Number:

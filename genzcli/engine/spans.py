@@ -56,25 +56,31 @@ class DecodeStep(Noun):
     step: Number = ratio("output step")
     until: Number | None = ratio("last step of the mean", default=None)
     keep: Number = ratio("share of the cache's tokens that pruning keeps", default=1.0)
+    width: Number = ratio("tokens of each beam in the step: a verification has its drafts and one", default=1)
 
     @property
     def tokens(self) -> Number:
-        return self.sequences * self.beams
+        return self.sequences * self.beams * self.width
 
     @property
     def states_read(self) -> Number:
-        return self.tokens
+        return self.sequences * self.beams
 
     @property
     def states_written(self) -> Number:
-        return self.tokens
+        return self.sequences * self.beams
 
     def span(self, window: Number | None = None, chunk: Number | None = None) -> Span:
         if chunk is not None:
             whole = chunked_span(self, chunk)
         else:
             whole = decode_span(self.sequences, self.beams, self.prompt, self.step, window)
-        return whole.replace(context=whole.context * self.keep, kv_read=whole.kv_read * self.keep)
+        return whole.replace(
+            tokens=self.tokens,
+            context=whole.context * self.keep,
+            kv_read=whole.kv_read * self.keep,
+            kv_written=self.tokens,
+        )
 
 
 def mean_context(past: Number, new: Number, window: Number | None) -> Number:
@@ -121,7 +127,8 @@ def chunked_span(visit: DecodeStep, chunk: Number) -> Span:
     last = visit.step if visit.until is None else visit.until
     first = visit.step if visit.until is None else 1
     context = mean_in_chunk(visit.prompt + first - 1, last - first + 1, chunk)
-    return Span(tokens=visit.tokens, context=context, kv_read=visit.tokens * context, kv_written=visit.tokens)
+    beams = visit.sequences * visit.beams
+    return Span(tokens=visit.tokens, context=context, kv_read=beams * context, kv_written=visit.tokens)
 
 
 def decode_span(

@@ -28,7 +28,8 @@ _SUMS = (
 )
 
 
-def _scaled(row: OperatorTime, factor: Number) -> OperatorTime:
+def scaled(row: OperatorTime, factor: Number) -> OperatorTime:
+    """The row's sums times a factor."""
     return row.replace(**{key: getattr(row, key) * factor for key in _SUMS})
 
 
@@ -39,13 +40,13 @@ class Mix:
         self.rows: list[OperatorTime] = []
 
     def add(self, rows: list[OperatorTime], weight: Number) -> None:
-        scaled = [_scaled(row, weight) for row in rows]
+        added = [scaled(row, weight) for row in rows]
         if not self.rows:
-            self.rows = scaled
+            self.rows = added
             return
         self.rows = [
             old.replace(**{key: getattr(old, key) + getattr(new, key) for key in _SUMS})
-            for old, new in zip(self.rows, scaled, strict=True)
+            for old, new in zip(self.rows, added, strict=True)
         ]
 
 

@@ -11,7 +11,8 @@ from genzcli.engine.passes import Pipeline, Setting, Tokens
 from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts
 from genzcli.engine.spans import DecodeStep, Prefill
-from genzcli.engine.table import Mix, Table
+from genzcli.engine.speculation import expected_tokens
+from genzcli.engine.table import Mix, Table, scaled
 from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt
 from genzcli.spec.noun import Noun, noun, other
 
@@ -37,8 +38,16 @@ class Timing(Noun):
 def time_prefill(case: Case) -> Timing:
     """The pass over the prompts: of the whole batch when it arrives together, of one request otherwise.
 
-    With a chunk, the passes that they need.
+    With a chunk, the passes that they need. A draft model reads the prompt too.
     """
+    timed = _prefill_of(case)
+    if case.draft is None:
+        return timed
+    draft = _prefill_of(case.draft)
+    return _together(timed, 1, draft, 1).replace(slot_s=timed.slot_s + draft.slot_s, passes=timed.passes)
+
+
+def _prefill_of(case: Case) -> Timing:
     scenario = case.scenario
     together = case.requests if scenario.plan.batching == "static" else 1
     prompt = scenario.usecase.input_tokens
@@ -100,7 +109,34 @@ def _kernels_of(visit: Prefill | DecodeStep) -> Callable[[Setting, str, list[Ope
 
 
 def time_decode(case: Case) -> Timing | None:
-    """Mean, first and last decode step; None when one token is all that is asked for."""
+    """Mean, first and last decode step; None when one token is all that is asked for.
+
+    With a draft model, N of its steps and one verification, over the tokens that they yield.
+    """
+    plan = case.scenario.plan
+    if case.draft is None:
+        return _decode_of(case, 1)
+    verify, draft = _decode_of(case, plan.draft_tokens + 1), _decode_of(case.draft, 1)
+    if verify is None or draft is None:
+        return None
+    yielded = expected_tokens(plan)
+    return _together(verify, 1 / yielded, draft, plan.draft_tokens / yielded)
+
+
+def _together(target: Timing, share: Number, draft: Timing, times: Number) -> Timing:
+    """The target's passes and the draft's, weighted."""
+    drafted = tuple(scaled(row, times).replace(block=f"draft {row.block}") for row in draft.rows)
+    return Timing(
+        mean=target.mean * share + draft.mean * times,
+        first_s=target.first_s * share + draft.first_s * times,
+        last_s=target.last_s * share + draft.last_s * times,
+        work=target.work * share + draft.work * times,
+        rows=(*drafted, *(scaled(row, share) for row in target.rows)),
+    )
+
+
+def _decode_of(case: Case, width: Number) -> Timing | None:
+    """Decode steps of one model, `width` tokens of every beam at a time."""
     scenario = case.scenario
     steps = scenario.usecase.output_tokens - 1
     if not is_array(steps) and steps < 1:
@@ -109,19 +145,18 @@ def time_decode(case: Case) -> Timing | None:
     case = case.under("decode")
     micro = minimum(case.requests, scenario.plan.pp)
     each = case.requests / micro
-    tokens = each * scenario.usecase.beams
+    tokens = each * scenario.usecase.beams * width
     work = Tokens(tokens=tokens, sequences=each, heads=tokens)
-    table = Table(case)
+    table, visit = Table(case), _step(case, each, 1).replace(width=width)
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, tokens, rows))
-    inside = table.layers(lambda setting, name, rows: _mean_kernels(case, setting, name, each, steps, rows))
+    inside = table.layers(lambda setting, name, rows: _mean_kernels(setting, name, visit, steps, rows))
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, tokens, rows))
     fixed = _added(before, after)
     mean = _line(case, work, _added(fixed, inside), table)
     quiet = Table(case.under("decode", explain=False))
 
     def at(step: Number) -> Number:
-        visit = _step(case, each, step)
-        found = quiet.layers(lambda setting, name, rows: passes.run_kernels(setting, name, visit, rows))
+        found = quiet.layers(_kernels_of(visit.replace(step=step)))
         line = _line(quiet.case, work, _added(fixed, found), quiet)
         return passes.decode_parts(line, micro).time
 
@@ -151,7 +186,7 @@ def _step(case: Case, each: Number, step: Number) -> DecodeStep:
 
 
 def _mean_kernels(
-    case: Case, setting: Setting, name: str, each: Number, steps: Number, rows: list[OperatorTime]
+    setting: Setting, name: str, visit: DecodeStep, steps: Number, rows: list[OperatorTime]
 ) -> Parts:
     """Mean over the steps 1..n of the time of a layer's kernels.
 
@@ -165,18 +200,17 @@ def _mean_kernels(
     if mixer is None:
         return Parts()
     if mixers.is_steady(mixer):
-        visit = _step(case, each, 1).replace(until=steps)
-        return passes.run_kernels(setting, name, visit, rows)
+        return passes.run_kernels(setting, name, visit.replace(until=steps), rows)
     total, mixed = Parts(), Mix()
 
     def add(step: Number, share: Number) -> None:
         nonlocal total
         own: list[OperatorTime] = []
-        total = total + passes.run_kernels(setting, name, _step(case, each, step), own) * share
+        total = total + passes.run_kernels(setting, name, visit.replace(step=step), own) * share
         mixed.add(own, share)
 
     window = mixers.bend(mixer)
-    bend = steps if window is None else clip(window - case.scenario.usecase.input_tokens, 0, steps)
+    bend = steps if window is None else clip(window - visit.prompt, 0, steps)
     inside = maximum(bend, 1)
     middle, half = (inside + 1) / 2, sqrt(inside * inside - 1) / 2
     for node, weight in _NODES:

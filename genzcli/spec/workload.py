@@ -62,6 +62,15 @@ class Plan(Noun):
     chunk: Number | None = count(
         "chunked prefill: tokens of a pass, decode tokens first and prompt for the rest", default=None
     )
+    draft: Model | None = other("speculative decoding: the model that drafts", default=None)
+    draft_tokens: Number = count("tokens drafted ahead of a verification", default=4)
+    accept: Number = ratio("chance that a drafted token is accepted", least=0, most=1, default=0.7)
+    expectation: str = choice(
+        "tokens a verification yields: Leviathan et al. (2023), or the GenZ paper's accepted drafts alone",
+        "leviathan",
+        "genz",
+        default="leviathan",
+    )
     prefix_hit: Number = ratio("share of the prompt found in a prefix cache", least=0, most=1, default=0.0)
     kv_keep: Number = ratio("share of the cache's tokens kept (KV pruning)", above=0, most=1, default=1.0)
     weight_density: Number = ratio(

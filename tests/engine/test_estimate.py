@@ -91,7 +91,7 @@ def test_a_misfit_is_a_result_with_the_deficit() -> None:
     assert got.fits is False
     assert all(getattr(got.metrics, name) is None for name in Metrics.fields)
     assert got.memory.deficit_bytes == need - 0.2e9
-    assert got.why is not None and f"{(need - 0.2e9) / 1e9:.1f} GB short" in got.why
+    assert got.why is not None and f"{(need - 0.2e9) / 1e6:.0f} MB short" in got.why
     assert got.phases == {}
 
 
