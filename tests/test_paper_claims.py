@@ -225,8 +225,8 @@ class TestSpeculation:
         four, sixteen = (self.throughput(target, draft, n) for n in (4, 16))
         assert sixteen < four
         assert self.throughput(target, draft, 4, 0.9) > four > plain
-        # g 0.7 with N 16 loses to no speculation by the printed expectation, which leaves out the token of the
-        # verification itself (2.33 a pass). With Leviathan's (3.33) it gains a little.
+        # g 0.7 with N 16 loses to no speculation by the printed expectation, which leaves out the token of
+        # the verification itself (2.33 a pass). With Leviathan's (3.33) it gains a little.
         assert self.throughput(target, draft, 16, expectation="genz") < plain < sixteen < 1.15 * plain
 
     def test_claim_5_weights_and_cache_of_the_drafts(self) -> None:
@@ -241,3 +241,41 @@ class TestSpeculation:
             big, small = catalog.model(target), catalog.model(draft)
             assert kv_elements_per_token(small) / kv_elements_per_token(big) == pytest.approx(kv, rel=0.01)
             assert 0.07 < parameters(small).total / parameters(big).total < 0.12
+
+
+class TestChunking:
+    """Claim 9: TP 4 on GB200-like chips, FP8, 4096 tokens in, 1024 out."""
+
+    @staticmethod
+    def answer(model: str, chunk: int, batch: int) -> Estimate:
+        catalog = Catalog()
+        on, _ = catalog.hardware("paper-gpu-32")
+        plan = Plan(precision=Precision.of("fp8"), tp=4, batch=batch, batching="continuous", chunk=chunk)
+        use = UseCase(input_tokens=4096, output_tokens=1024)
+        profile = catalog.profile("ideal", on.chip)
+        case = Scenario(model=catalog.model(model), platform=on, usecase=use, plan=plan, profile=profile)
+        return estimate(case, explain=True)
+
+    def one_pass(self, model: str, chunk: int, batch: int) -> tuple[float, float]:
+        """Seconds of the linear layers and of attention in one pass."""
+        rows = self.answer(model, chunk, batch).phases["prefill"].operators
+        linear = sum(float(row.time_s) for row in rows if row.kind == "gemm" and row.block != "head")
+        return linear, sum(float(row.time_s) for row in rows if row.kind == "attention")
+
+    @pytest.mark.parametrize("model", ["gpt-3-175b", "llama-3.1-405b"])
+    @pytest.mark.parametrize("chunk", [256, 1024])
+    def test_linear_layers_take_the_same_and_attention_grows(self, model: str, chunk: int) -> None:
+        passes = [self.one_pass(model, chunk, batch) for batch in (1, 8, 32)]
+        assert passes[0][0] == pytest.approx(passes[-1][0], rel=0.02)
+        assert passes[0][1] < passes[1][1] < passes[2][1]
+
+    def test_cache_reads_become_gpt_3s_bottleneck_and_stay_small_for_llama(self) -> None:
+        share = {}
+        for model in ("gpt-3-175b", "llama-3.1-405b"):
+            linear, attention = self.one_pass(model, 256, 24)
+            share[model] = attention / (linear + attention)
+        assert share["gpt-3-175b"] > 0.5 > 0.2 > share["llama-3.1-405b"]
+
+    def test_gpt_3_runs_out_of_memory_where_llama_405b_does_not(self) -> None:
+        gpt, llama = (self.answer(m, 512, 128).memory.max_batch for m in ("gpt-3-175b", "llama-3.1-405b"))
+        assert gpt < 64 < 128 <= llama

@@ -64,14 +64,15 @@ def _time_chunks(case: Case, together: Number, new: Number, chunk: Number) -> Ti
     """Prompts in passes of `chunk` tokens, where the decode tokens of the other requests come first.
 
     A pass computes p = min(chunk - decode tokens, new) tokens of a prompt, on average behind (new - p) / 2 of
-    its own; a prompt needs ceil(new / p) passes. A static batch has nobody decoding yet, and its chunks hold
-    several short prompts.
+    its own; a prompt needs new / p passes, the last of them filled up by the next prompt. A static batch
+    has nobody decoding yet, its chunks hold several short prompts, and its last one may be partly empty.
     """
     usecase, outputs = case.scenario.usecase, case.scenario.usecase.output_tokens
     static = case.scenario.plan.batching == "static"
     others = 0 if static else minimum((case.requests - 1) * usecase.beams, chunk - 1)
     room = maximum(minimum(chunk - others, together * new), 1)
-    count = ceil(together * new / room)
+    filled = together * new / room
+    count = ceil(filled) if static else maximum(filled, 1)
     tokens = together * new / count
     size = minimum(tokens, new)
     prompts = tokens / size
