@@ -52,11 +52,16 @@ class PlanError(GenzError):
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names closest to `name`, best first."""
+    """The known names closest to `name`, best first; none rather than far ones."""
     import difflib  # late: only a wrong name needs it
 
-    known = list(known)
+    known, name = list(known), name.lower()
     folded = {item.lower(): item for item in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=count, cutoff=0.5)
-    inside = [item for key, item in folded.items() if name.lower() in key]
+    cutoff = 0.66 if len(name) <= 4 else 0.72  # one letter of three; class is not aliases
+    close = difflib.get_close_matches(name, folded, n=count, cutoff=cutoff)
+    inside = [
+        item
+        for key, item in folded.items()
+        if (len(name) > 1 and name in key) or (len(key) > 2 and key in name)
+    ]
     return list(dict.fromkeys([*(folded[key] for key in close), *sorted(inside, key=len)]))[:count]

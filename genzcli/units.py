@@ -31,7 +31,7 @@ _EXAMPLES = {
     "J": "3 J or 2 kWh",
     "USD": "$3 or 3 USD",
     "USD/h": "$2.5/h or 2.5 USD/h",
-    "": "0.72, 12% or 27.2e9",
+    "": "0.72, 12%, 200k or 27.2e9",
 }
 
 # The unit a full-precision number is written with; parse() gives the same float back.
@@ -308,7 +308,7 @@ def _dollars_per_hour(spelling: str) -> float | None:
 
 
 def _ratio(spelling: str) -> float | None:
-    return 0.01 if spelling == "%" else None
+    return {"%": 0.01, "k": 1e3, "K": 1e3, "M": 1e6}.get(spelling)
 
 
 def _lookup(word: str, ending: str, prefixes: Mapping[str, float]) -> float | None:

@@ -78,7 +78,8 @@ class Builder:
         for item in cls.fields.values():
             if item.required and item.name not in values:
                 keys = " or ".join(repr(key) for key in special.keys_for(cls, item))
-                raise CatalogError(f"{keys} is missing", where=node.where(path), cure=f"add it: {item.doc}")
+                cure = special.example_for(cls, item) or f"add it: {item.doc}"
+                raise CatalogError(f"{keys} is missing", where=node.where(path), cure=cure)
 
     # --- fields ---
 
@@ -175,7 +176,7 @@ class Builder:
             return self.one_source(node, place)
         if node.word in self.named:
             return self.named[node.word]
-        near = ", ".join(nearest(node.word, self.named)) or 'write it out, as {vendor: "…"}'
+        near = ", ".join(nearest(node.word, self.named) or self.named) or 'write it out, as {vendor: "…"}'
         raise CatalogError(
             f"there is no source named {node.word!r} in this file", where=node.where(place), cure=near
         )

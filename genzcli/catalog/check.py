@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from genzcli import units
 from genzcli.catalog.document import Node, join
 from genzcli.errors import CatalogError, GenzError, UnitError, nearest
-from genzcli.spec.dtype import dtype
+from genzcli.spec.dtype import Precision, dtype
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Attention, Block, LatentAttention, Model, Moe
 from genzcli.spec.noun import Field, Noun
@@ -67,16 +67,23 @@ def bounded(value: float, text: str, item: Field, where: str) -> float | int:
 def word(text: str, item: Field, where: str) -> Any:
     """The value of a flag, a choice or a text."""
     if item.kind == "flag":
-        flags = {"true": True, "false": False}
+        flags = {"true": True, "yes": True, "false": False, "no": False}
         if text.lower() not in flags:
-            raise CatalogError(f"{text!r} is neither true nor false", where=where, cure="write true or false")
+            raise CatalogError(f"{text!r} is neither true nor false", where=where, cure="write yes or no")
         return flags[text.lower()]
     if item.kind == "choice" and text not in item.choices:
         near = nearest(text, item.choices, 1)
         meant = f"did you mean {near[0]}? " if near else ""
         cure = f"{meant}choose from {', '.join(item.choices)}"
-        raise CatalogError(f"{text!r} is not one of the choices", where=where, cure=cure)
+        raise CatalogError(f"{shortened(text)} is not one of the choices", where=where, cure=cure)
+    if not text.isprintable():
+        raise CatalogError(f"{shortened(text)} holds a control character", where=where, cure="remove it")
     return text
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """Somebody's input, quoted, and cut where it is endless."""
+    return repr(text if len(text) <= most else f"{text[:most]}…")
 
 
 def format_name(text: str, where: str) -> str:
@@ -85,6 +92,14 @@ def format_name(text: str, where: str) -> str:
         return dtype(text)
     except GenzError as error:
         raise CatalogError(error.message, where=where, cure=error.cure) from None
+
+
+def precision(text: str, where: str) -> Precision:
+    """The formats that one word stands for: fp8, w4a16."""
+    try:
+        return Precision.of(text)
+    except GenzError as error:
+        raise type(error)(error.message, where=where, cure=error.cure) from None
 
 
 def number_key(item: Field, key: str, where: str) -> str:

@@ -104,10 +104,14 @@ def join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def read(path: str | os.PathLike[str]) -> Node:
-    """The root mapping of a YAML file."""
+def read(path: str | os.PathLike[str], cure: str = "start with `name: …`") -> Node:
+    """The root mapping of a YAML file; `cure` is for a file that holds something else."""
     shown = shorten(path)
-    return parse(_text(path, shown), shown)
+    if os.fspath(path).endswith(".json"):  # late: a config of Hugging Face, most likely
+        from genzcli.catalog.huggingface.convert import node
+
+        return node(os.fspath(path), shown, cure)
+    return parse(read_text(path, shown), shown, cure)
 
 
 def shorten(path: str | os.PathLike[str]) -> str:
@@ -121,7 +125,8 @@ def shorten(path: str | os.PathLike[str]) -> str:
     return best if best.isprintable() else repr(best)
 
 
-def _text(path: str | os.PathLike[str], shown: str) -> str:
+def read_text(path: str | os.PathLike[str], shown: str, largest: int = LARGEST_BYTES) -> str:
+    """The text of a file of at most `largest` bytes, as it stands there; `shown` is its name in errors."""
     try:
         if os.path.isdir(path):
             raise CatalogError("this is a directory", where=shown, cure="name a YAML file in it")
@@ -132,14 +137,15 @@ def _text(path: str | os.PathLike[str], shown: str) -> str:
         if not os.path.isfile(path):
             raise CatalogError("this is not a regular file", where=shown, cure="name a YAML file")
         with open(path, "rb") as file:
-            raw = file.read(LARGEST_BYTES + 1)
+            raw = file.read(largest + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CatalogError(
             f"cannot be read ({reason})", where=shown, cure="check the path and its permissions"
         ) from None
-    if len(raw) > LARGEST_BYTES:
-        raise CatalogError("is larger than 1 MiB", where=shown, cure="a catalog file is a page of YAML")
+    if len(raw) > largest:
+        message = f"is larger than {largest >> 20} MiB"
+        raise CatalogError(message, where=shown, cure="a catalog file is a page of YAML")
     return _decoded(raw, shown)
 
 
@@ -154,8 +160,8 @@ def _decoded(raw: bytes, shown: str) -> str:
         raise CatalogError("is not UTF-8", where=f"{shown}:{line}", cure=cure) from None
 
 
-def parse(text: str, file: str) -> Node:
-    """The root mapping of YAML text."""
+def parse(text: str, file: str, cure: str = "start with `name: …`") -> Node:
+    """The root mapping of YAML text; `cure` is for a text that holds something else."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -172,9 +178,7 @@ def parse(text: str, file: str) -> Node:
     if root is None or root.is_null:
         raise CatalogError("is empty", where=f"{file}:1", cure="write `name: …` and the rest of its keys")
     if root.entries is None:
-        raise CatalogError(
-            f"holds {root.kind}, not a mapping", where=root.where(), cure="start with `name: …`"
-        )
+        raise CatalogError(f"holds {root.kind}, not a mapping", where=root.where(), cure=cure)
     return root
 
 

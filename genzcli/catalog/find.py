@@ -60,6 +60,11 @@ class Entry:
         return self._node
 
     @property
+    def folder(self) -> str | None:
+        """Where the names in it are looked up first: beside it, unless it is a catalog's."""
+        return os.path.dirname(self.path) if self.origin == "file" else None
+
+    @property
     def aliases(self) -> tuple[str, ...]:
         """Other names of the same thing; none when the file is broken, which loading it reports."""
         try:
@@ -89,13 +94,16 @@ def built_in() -> str:
     return shipped if os.path.isdir(shipped) else os.path.dirname(_PACKAGE)
 
 
-def roots(extra: Iterable[str] = ()) -> list[Root]:
-    """The search path: --catalog, GENZ_PATH, the current directory, the built-in catalogs."""
-    found = [_given(folder, "--catalog") for folder in extra]
+def roots(extra: Iterable[str] = (), by: str = "--catalog") -> list[Root]:
+    """The search path: --catalog, GENZ_PATH, the current directory, the built-in catalogs.
+
+    `by` is what gave the extra folders, for errors and lists.
+    """
+    found = [_given(folder, by) for folder in extra]
     listed = os.environ.get("GENZ_PATH", "").split(os.pathsep)
     found += [_given(folder, "GENZ_PATH") for folder in listed if folder.strip()]
     own = Root(built_in(), "built-in")
-    if _is_catalog(".") and not _same(".", own.folder):
+    if is_catalog(".") and not same(".", own.folder):
         found.append(Root(".", "current directory"))
     return [*found, own]
 
@@ -104,17 +112,19 @@ def _given(folder: str, by: str) -> Root:
     path = os.path.expanduser(folder.strip())
     if not os.path.isdir(path):
         raise CatalogError(f"{shorten(path)} is not a directory", where=by, cure="name a folder that exists")
-    if not _is_catalog(path):
+    if not is_catalog(path):
         cure = "make models/, usecases/ or hardware/chips/ in it"
         raise CatalogError(f"{shorten(path)} has no {', '.join(TOP_FOLDERS)}", where=by, cure=cure)
     return Root(path, f"{by} {shorten(path)}")
 
 
-def _is_catalog(folder: str) -> bool:
+def is_catalog(folder: str) -> bool:
+    """Whether the folder holds hardware/, models/ or usecases/."""
     return any(os.path.isdir(os.path.join(folder, name)) for name in TOP_FOLDERS)
 
 
-def _same(a: str, b: str) -> bool:
+def same(a: str, b: str) -> bool:
+    """Whether two paths are one folder."""
     try:
         return os.path.samefile(a, b)
     except OSError:
@@ -128,7 +138,27 @@ def path_of(name: str) -> str | None:
     """
     if name.endswith(_PATH_SUFFIXES):
         return name
-    return name if _separated(name) and os.path.isfile(name) else None
+    if not _separated(name) and name not in (".", ".."):
+        return None
+    return name if os.path.isfile(name) else config_in(name)
+
+
+def config_in(folder: str) -> str | None:
+    """The config.json in a folder with a model from Hugging Face."""
+    path = os.path.join(folder, "config.json")
+    return path if os.path.isfile(path) else None
+
+
+def beside(folder: str | None, name: str) -> str | None:
+    """The file that `name` means in the folder of the file that names it: a path, or a name.
+
+    None where there is no such file, or where no file stood by path (`folder` is None).
+    """
+    if folder is None or os.path.isabs(name):
+        return None
+    endings = ("",) if name.endswith(_PATH_SUFFIXES) or _separated(name) else _SUFFIXES
+    paths = (os.path.join(folder, name + ending) for ending in endings)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def _separated(name: str) -> bool:
@@ -138,8 +168,9 @@ def _separated(name: str) -> bool:
 def find(search: Sequence[Root], kinds: Sequence[str], name: str, where: str = "") -> Entry:
     """The file that `name` means among `kinds`: by its own name in any root, else by alias."""
     entry = next(by_name(search, kinds, name), None) or by_alias(search, kinds, name)
-    if entry is None and os.path.isfile(name):
-        entry = Entry(kinds[-1], name, "file")
+    path = None if entry is not None else name if os.path.isfile(name) else config_in(name)
+    if path is not None:
+        entry = Entry(kinds[-1], path, "file")
     if entry is None:
         raise _unknown(search, kinds, name, where)
     return entry

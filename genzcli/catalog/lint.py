@@ -17,7 +17,8 @@ from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, choice, text
 from genzcli.spec.profile import Profile
 
-_RIDGE = (5, 2000)  # FLOP per byte; every accelerator sold so far lies inside
+_RIDGE = (5, 2000)  # FLOP per byte; every accelerator with DRAM sold so far lies inside
+_NO_RIDGE = ("sram", "wafer", "hypothetical")  # kinds of chip that are made to lie outside
 # By how much a narrower format may be faster than a wider one before it is probably the sparse peak.
 _RATIOS = (
     ("fp8", "bf16", 2.2),
@@ -46,6 +47,11 @@ def lint(catalog: Catalog) -> list[Finding]:
     return found + list(_aliases(catalog))
 
 
+def lint_file(entry: Entry, catalog: Catalog) -> list[Finding]:
+    """What is found in one file, which need not be in a catalog."""
+    return list(_entry(entry, catalog))
+
+
 def _entry(entry: Entry, catalog: Catalog) -> Iterator[Finding]:
     where = shorten(entry.path)
     try:
@@ -54,12 +60,13 @@ def _entry(entry: Entry, catalog: Catalog) -> Iterator[Finding]:
         yield Finding(level="error", where=error.where or where, message=_words(error))
         return
     if noun.name != entry.name:
-        yield Finding(level="error", where=where, message=f"the name {noun.name!r} is not the file's name")
+        level = "warning" if entry.origin == "file" else "error"  # outside a catalog nothing looks it up
+        yield Finding(level=level, where=where, message=f"the name {noun.name!r} is not the file's name")
     if find.fold(noun.name) != noun.name:
         yield Finding(level="error", where=where, message=f"write the name as {find.fold(noun.name)!r}")
     for cls, rule in _RULES:
         if isinstance(noun, cls):
-            for level, path, message in rule(noun, catalog):
+            for level, path, message in rule(noun, catalog, entry.folder):
                 yield Finding(level=level, where=f"{where}: {path}", message=message)
 
 
@@ -70,9 +77,9 @@ def _words(error: GenzError) -> str:
 # --- rules by noun: (level, path, message) ---
 
 
-def _chip(chip: Chip, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
+def _chip(chip: Chip, catalog: Catalog, folder: str | None) -> Iterator[tuple[str, str, str]]:
     if chip.home:
-        yield from _home(chip, catalog)
+        yield from _home(chip, catalog, folder)
     storage = [(name, tier) for name, tier in chip.memory.items() if tier.role == "storage"]
     tiers = list(chip.memory.items())
     for (first, fast), (second, slow) in pairwise(tiers):
@@ -80,12 +87,26 @@ def _chip(chip: Chip, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
             yield "error", f"memory.{second}", f"is faster than {first} before it; list tiers fastest first"
         if slow.capacity_bytes < fast.capacity_bytes:
             yield "warning", f"memory.{second}", f"is smaller than {first} before it"
+    yield from _ratios(chip)
+    if chip.status == "shipping" and chip.kind not in _NO_RIDGE:
+        yield from _ridge(chip, *storage[0])
+
+
+def _ratios(chip: Chip) -> Iterator[tuple[str, str, str]]:
+    """A peak far above that of the next wider format may be the one with sparsity."""
+    if chip.status == "announced":
+        return
     for fast_name, slow_name, most in _RATIOS:
         fast_peak, slow_peak = chip.peaks.get(fast_name), chip.peaks.get(slow_name)
-        if fast_peak and slow_peak and fast_peak > most * slow_peak:
+        explained = any(_noted(chip, f"peaks.{name}") for name in (fast_name, slow_name))
+        if fast_peak and slow_peak and fast_peak > most * slow_peak and not explained:
             message = f"is {fast_peak / slow_peak:.2g} times {slow_name}; is it the peak with sparsity?"
             yield "warning", f"peaks.{fast_name}", message
-    yield from _ridge(chip, *storage[0])
+
+
+def _noted(noun: Chip | Platform, path: str) -> bool:
+    """Whether a number carries a note: what is odd about it has been explained."""
+    return path in noun.sources and bool(noun.sources[path].note)
 
 
 def _ridge(chip: Chip, name: str, tier: Any) -> Iterator[tuple[str, str, str]]:
@@ -99,9 +120,9 @@ def _ridge(chip: Chip, name: str, tier: Any) -> Iterator[tuple[str, str, str]]:
         yield "warning", f"peaks.{dense}", message
 
 
-def _home(chip: Chip, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
+def _home(chip: Chip, catalog: Catalog, folder: str | None) -> Iterator[tuple[str, str, str]]:
     try:
-        home = catalog.platform(chip.home)
+        home = catalog.platform(chip.home, folder=folder)
     except GenzError as error:
         yield "error", "home", _words(error)
         return
@@ -109,11 +130,12 @@ def _home(chip: Chip, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
         yield "warning", "home", f"{home.name} is made of {home.chip.name}, not of {chip.name}"
 
 
-def _platform(platform: Platform, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
+def _platform(platform: Platform, catalog: Catalog, folder: str | None) -> Iterator[tuple[str, str, str]]:
     if (
         platform.power_w
         and platform.chip.power_w
         and platform.power_w < platform.chips * platform.chip.power_w
+        and not _noted(platform, "power")
     ):
         yield "warning", "power", "is less than its chips draw together"
     speeds = [(level.name, level.chip_bandwidth_bytes_per_s) for level in platform.levels]
@@ -126,7 +148,7 @@ def _platform(platform: Platform, catalog: Catalog) -> Iterator[tuple[str, str, 
             )
 
 
-def _profile(profile: Profile, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
+def _profile(profile: Profile, catalog: Catalog, folder: str | None) -> Iterator[tuple[str, str, str]]:
     if not profile.applies:
         yield "error", "applies", "is missing; name chips, class:gpu, or any"
     for target in profile.applies:
@@ -140,7 +162,7 @@ def _profile(profile: Profile, catalog: Catalog) -> Iterator[tuple[str, str, str
         yield "error", "name", f"should start with the stack, {profile.stack!r}"
 
 
-def _model(model: Model, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
+def _model(model: Model, catalog: Catalog, folder: str | None) -> Iterator[tuple[str, str, str]]:
     published = model.published
     if published and published.active_parameters and published.active_parameters > published.parameters:
         yield "error", "published.active_parameters", "are more than all parameters"
@@ -148,7 +170,8 @@ def _model(model: Model, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
         yield "warning", "published", "has no active_parameters, so nothing checks the experts"
 
 
-_RULES: tuple[tuple[type[Noun], Callable[[Any, Catalog], Iterator[tuple[str, str, str]]]], ...] = (
+_Rule = Callable[[Any, Catalog, str | None], Iterator[tuple[str, str, str]]]
+_RULES: tuple[tuple[type[Noun], _Rule], ...] = (
     (Chip, _chip),
     (Platform, _platform),
     (Profile, _profile),

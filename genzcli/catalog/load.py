@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+import os
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar, cast
 
 from genzcli.catalog import find
 from genzcli.catalog.build import build
@@ -16,17 +17,24 @@ from genzcli.spec.noun import Noun
 from genzcli.spec.profile import Profile
 from genzcli.spec.workload import UseCase
 
-N = TypeVar("N", bound=Noun)
+T = TypeVar("T")
 
 _PLATFORM_KEYS = ("chip", "levels", "scale_out")
-_HUGGING_FACE_KEYS = ("model_type", "architectures", "hidden_size", "num_hidden_layers")
+
+
+class _Found(NamedTuple):
+    """A file, and the folder in which the names it holds are looked up first; None for a catalog's."""
+
+    node: Node
+    folder: str | None = None
 
 
 class Catalog:
     """The search path, and the nouns found along it."""
 
-    def __init__(self, folders: Iterable[str] = ()) -> None:
-        self.roots = find.roots(folders)
+    def __init__(self, folders: Iterable[str] = (), by: str = "--catalog") -> None:
+        self.roots = find.roots(folders, by)
+        self._kept: dict[tuple[str, str], Any] = {}  # nouns are frozen, so one of each is enough
 
     # --- what there is ---
 
@@ -44,36 +52,36 @@ class Catalog:
     # --- one thing by name or path ---
 
     def model(self, name: str) -> Model:
-        """A model by catalog name, alias or path."""
-        node = self._node(("models",), name)
-        found = [key for key in _HUGGING_FACE_KEYS if key in node.mapping("")]
-        if found:
-            where = node.key_where(found[0])
-            cure = "write a model file with its dimensions; `genz show mixtral-8x7b` prints one"
-            raise CatalogError("this is a Hugging Face config, not a model file", where=where, cure=cure)
-        return build(node, Model)
+        """A model by catalog name, alias or path; a path may be that of a Hugging Face config."""
+        return self._once("model", name, lambda: build(self._file(("models",), name).node, Model))
 
-    def chip(self, name: str, where: str = "") -> Chip:
-        """A chip by catalog name, alias or path."""
-        return build(self._node(("chips",), name, where), Chip)
+    def chip(self, name: str, where: str = "", folder: str | None = None) -> Chip:
+        """A chip by catalog name, alias or path; beside the file that names it, in `folder`, first."""
+        return build(self._file(("chips",), name, where, folder).node, Chip)
 
-    def platform(self, name: str, where: str = "") -> Platform:
-        """A platform by catalog name, alias or path."""
-        return self._platform(self._node(("platforms",), name, where))
+    def platform(self, name: str, where: str = "", folder: str | None = None) -> Platform:
+        """A platform by catalog name, alias or path; in `folder` first."""
+        return self._platform(self._file(("platforms",), name, where, folder))
 
     def usecase(self, name: str) -> UseCase:
         """A use case by catalog name, alias or path."""
-        return build(self._node(("usecases",), name), UseCase)
+        return build(self._file(("usecases",), name).node, UseCase)
 
     def hardware(self, name: str) -> tuple[Platform, bool]:
         """A platform, and whether a bare chip was named; a chip stands in its home platform."""
-        node = self._node(find.HARDWARE, name)
-        if any(key in node.mapping("") for key in _PLATFORM_KEYS):
-            return self._platform(node), False
-        return self._home(build(node, Chip), node), True
+        return self._once("hardware", name, lambda: self._hardware(name))
+
+    def _hardware(self, name: str) -> tuple[Platform, bool]:
+        found = self._file(find.HARDWARE, name)
+        if any(key in found.node.mapping("") for key in _PLATFORM_KEYS):
+            return self._platform(found), False
+        return self._home(build(found.node, Chip), found), True
 
     def profile(self, stack: str, chip: Chip) -> Profile:
         """The most specific calibration of a serving stack for a chip: its own, its class's, or any."""
+        return self._once(f"profile {stack}", f"{chip.kind} {chip.name}", lambda: self._profile(stack, chip))
+
+    def _profile(self, stack: str, chip: Chip) -> Profile:
         path = find.path_of(stack)
         if path is not None:
             return build(read(path), Profile)
@@ -87,20 +95,36 @@ class Catalog:
 
     # --- how ---
 
-    def _node(self, kinds: tuple[str, ...], name: str, where: str = "") -> Node:
-        path = find.path_of(name)
-        return read(path) if path is not None else find.find(self.roots, kinds, name, where).node
+    def _once(self, kind: str, name: str, load: Callable[[], T]) -> T:
+        """What a name stands for, read at its first use; a file is read each time."""
+        if os.path.exists(name):
+            return load()
+        key = kind, name
+        if key not in self._kept:
+            self._kept[key] = load()
+        return cast(T, self._kept[key])
 
-    def _platform(self, node: Node) -> Platform:
-        return build(node, Platform, self.chip)
+    def chips_from(self, folder: str | None) -> Callable[[str, str], Chip]:
+        """What looks up the chip that a platform's file in `folder` names."""
+        return lambda name, where: self.chip(name, where, folder)
 
-    def _home(self, chip: Chip, node: Node) -> Platform:
+    def _file(self, kinds: tuple[str, ...], name: str, where: str = "", folder: str | None = None) -> _Found:
+        path = find.beside(folder, name) or find.path_of(name)
+        if path is not None:
+            return _Found(read(path), os.path.dirname(path))
+        entry = find.find(self.roots, kinds, name, where)
+        return _Found(entry.node, entry.folder)
+
+    def _platform(self, found: _Found) -> Platform:
+        return build(found.node, Platform, self.chips_from(found.folder))
+
+    def _home(self, chip: Chip, found: _Found) -> Platform:
         if not chip.home:
             return Platform(name=chip.name, chip=chip, aliases=())
-        site = self._node(("platforms",), chip.home, node.key_where("home", "home"))
-        home = build(
-            site, Platform, lambda name, where: chip if name == chip.name else self.chip(name, where)
-        )
+        where = found.node.key_where("home", "home")
+        site = self._file(("platforms",), chip.home, where, found.folder)
+        others = self.chips_from(site.folder)
+        home = build(site.node, Platform, lambda name, at: chip if name == chip.name else others(name, at))
         if home.chip.name == chip.name:
             return home.replace(chip=chip)
         # Another chip in this home: the platform's own power and price are not this chip's.
@@ -124,7 +148,7 @@ def load_file(entry: Entry, catalog: Catalog) -> Noun:
     """The noun of one entry, whatever its kind."""
     match entry.kind:
         case "platforms":
-            return build(entry.node, Platform, catalog.chip)
+            return build(entry.node, Platform, catalog.chips_from(entry.folder))
         case "models":
             return build(entry.node, Model)
         case "chips":

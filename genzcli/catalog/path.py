@@ -13,7 +13,7 @@ from genzcli.catalog import check, special
 from genzcli.catalog.document import join
 from genzcli.errors import CatalogError, nearest
 from genzcli.spec.dtype import Precision
-from genzcli.spec.hardware import Level
+from genzcli.spec.hardware import Chip, Level
 from genzcli.spec.metric import limit, metric_name
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Field, Noun
@@ -77,7 +77,7 @@ def _set_first(
         else:
             owners.append(root)
     if not owners:
-        raise _nowhere(lost, where)
+        raise _nowhere(parts, lost, keys, where)
     if len(owners) > 1 and owners[0] not in _FIRST:
         cure = "write " + " or ".join(f"{root}.{'.'.join(keys)}" for root in owners)
         raise CatalogError("several things have this field", where=where, cure=cure)
@@ -104,20 +104,80 @@ def _noun(parts: Mapping[str, Noun], root: str) -> Noun:
     return parts[root]
 
 
-def _nowhere(lost: list[tuple[str, _Lost]], where: str) -> CatalogError:
-    """The error of the root that followed the path furthest."""
+def _nowhere(
+    parts: Mapping[str, Noun], lost: list[tuple[str, _Lost]], keys: list[str], where: str
+) -> CatalogError:
+    """The error of the root that followed the path furthest, with the paths that may have been meant."""
     deepest = max(error.depth for _, error in lost)
     best = [(root, error) for root, error in lost if error.depth == deepest]
     known = list(dict.fromkeys(key for _, error in best for key in error.known))
     error = best[0][1]
     inside = f" in {error.done}" if error.done else ""
-    near = nearest(error.key, known)
+    near = _likely(parts, [root for root, _ in lost], keys) or nearest(error.key, known)
     cure = [f"did you mean {', '.join(near)}?"] if near else []
     if error.why:
         cure.append(f"{error.done}: {error.why}")
-    elif len(known) <= _LIST_AT_MOST or not near:
+    elif len(known) <= _LIST_AT_MOST:
         cure.append(_known(known))
-    return CatalogError(f"there is no {error.key!r}{inside}", where=where, cure=" ".join(cure))
+    if not error.why:
+        name = getattr(_noun(parts, best[0][0]), "name", "NAME") if len(best) == 1 else "NAME"
+        cure.append(f"`genz show {name}` lists the paths")
+    return CatalogError(
+        f"there is no {error.key!r}{inside}", where=where, cure="; ".join(cure).replace("?;", "?")
+    )
+
+
+# --- what may have been meant ---
+
+_MOST_SUGGESTED = 6
+
+
+def _likely(parts: Mapping[str, Noun], roots: list[str], keys: list[str]) -> list[str]:
+    """Whole paths that end in these keys; else that have their words, in their order; else in a near key."""
+    paths = [path for root in roots for path in _paths(_noun(parts, root), _prefix(root))]
+    found = [path for path in paths if path.endswith("." + ".".join(keys))]
+    found += [path for path in paths if path not in found and _in_order(keys, path)]
+    if not found and len(keys) == 1:
+        ends = {path.rpartition(".")[2] for path in paths}
+        found = [path for end in nearest(keys[0], ends) for path in paths if path.rpartition(".")[2] == end]
+    return found[:_MOST_SUGGESTED]
+
+
+def _prefix(root: str) -> str:
+    return "" if root in _FIRST else root
+
+
+def _in_order(keys: list[str], path: str) -> bool:
+    """Whether every key is one of the path's, or begins or ends one at a _, one after the other."""
+    rest = iter(path.split("."))
+    return all(
+        any(key == own or own.endswith(f"_{key}") or own.startswith(f"{key}_") for own in rest)
+        for key in keys
+    )
+
+
+def _paths(noun: Noun, path: str) -> list[str]:
+    """Every path below a noun that leads to one value."""
+    found: list[str] = []
+    if isinstance(noun, Model) and len(noun.blocks) == 1:
+        found += _paths(next(iter(noun.blocks.values())), path)
+    for key in _keys(noun):
+        item = _field(noun, key)
+        if (
+            item is None
+            or isinstance(getattr(noun, item.name), Chip)
+            or (isinstance(noun, Model) and item.name == "blocks" and len(noun.blocks) == 1)
+        ):
+            continue
+        value, place = getattr(noun, item.name), join(path, key)
+        members = {"": value} if isinstance(value, Noun) else _members(value)
+        if members is None:
+            found += [place] if item.kind not in ("noun", "texts", "other") else []
+            continue
+        for name, member in members.items():
+            inner = join(place, name) if name else place
+            found += _paths(member, inner) if isinstance(member, Noun) else [inner]
+    return found
 
 
 def _known(keys: list[str]) -> str:
@@ -283,7 +343,7 @@ def _leaf(item: Field, current: Any, text: str, where: str) -> Any:
     if item.kind in ("flag", "choice", "text"):
         return check.word(text.strip(), item, where)
     if isinstance(current, Precision):
-        return Precision.of(check.format_name(text, where))
+        return check.precision(text, where)
     if isinstance(current, Noun):
         raise CatalogError(f"{item.key} is not one value", where=where, cure=_known(_keys(current)))
     known = list(_members(current) or ())

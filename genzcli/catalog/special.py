@@ -78,6 +78,11 @@ def keys_for(cls: type[Noun], item: Field) -> list[str]:
     return [item.key]
 
 
+def example_for(cls: type[Noun], item: Field) -> str:
+    """What to write where such a field is missing; empty where its meaning says it."""
+    return "write `layers: 32`, their number" if cls is Model and item.name == "blocks" else ""
+
+
 def class_of(item: Field) -> type[Noun]:
     """The class of a nested noun."""
     of = item.of
@@ -222,7 +227,7 @@ def _precision(builder: Builder, node: Node, path: str, source: Source | None) -
         return {}
     place, member = join(path, "precision"), entries["precision"]
     if member.entries is None:
-        return {"precision": Precision.of(check.format_name(member.text(place), member.where(place)))}
+        return {"precision": check.precision(member.text(place), member.where(place))}
     for key in member.entries:
         if key not in PRECISION_KEYS:
             check.unknown_key(member, key, place, list(PRECISION_KEYS))

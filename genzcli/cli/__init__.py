@@ -13,8 +13,11 @@ def main() -> NoReturn:
 
     # A query lives for a tenth of a second and leaves no cycles worth collecting.
     gc.set_threshold(100_000)
-    from genzcli.cli.app import run
+    try:
+        from genzcli.cli.app import run
 
-    code = run(sys.argv[1:])
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while the libraries load
+        code = 130
     # Both streams are flushed; taking the interpreter down piece by piece costs 10 ms more.
     os._exit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from errno import ENOSPC
 from typing import Annotated, Any
 
@@ -19,7 +20,10 @@ COMMANDS = {
     "list": "genzcli.cli.list",
     "show": "genzcli.cli.show",
     "lint": "genzcli.cli.lint",
+    "import-hf": "genzcli.cli.import_hf",
 }
+
+_LONGEST = 1000
 
 # typer re-exports only this one of the usage errors; its base is what they have in common.
 _UsageError: Any = typer.BadParameter.__mro__[1]
@@ -106,9 +110,13 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def complain(text: str) -> Exit:
-    """One line on stderr; exit code 2."""
-    if sys.stderr is not None:
-        print("genz: error: " + " ".join(text.split()), file=sys.stderr)
+    """One line on stderr, cut where somebody's input makes it endless; exit code 2 even if nobody reads."""
+    line = "genz: error: " + " ".join(text.split())
+    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
     return Exit.BAD_INPUT
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
+from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour
 from genzcli.engine.legal import compute_dtype
-from genzcli.report.words import formats
+from genzcli.report.words import formats, quantity
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.source import Source
 from genzcli.spec.workload import Scenario
@@ -57,8 +58,22 @@ def _plan(resolved: Resolved) -> Iterator[str]:
         yield "continuous batching in steady state: one prefill at a time between decode steps"
     if resolved.scenario.model.has_experts and request.routing is None:
         yield f"{plan.routing} routing of tokens to experts"
+    yield from _idle(request, resolved.scenario)
     for edit in resolved.edits:
         yield f"{edit.path} set to {edit.value}"
+
+
+def _idle(request: Request, scenario: Scenario) -> Iterator[str]:
+    """What was asked for and changes nothing."""
+    if scenario.model.has_experts:
+        return
+    asked = {"routing": request.routing, "imbalance": request.imbalance}
+    words = [word for word, text in asked.items() if text is not None]
+    if scenario.plan.precision.experts:
+        words.append("the precision of experts")
+    if words:
+        verb = "has" if len(words) == 1 else "have"
+        yield f"{' and '.join(words)} {verb} no effect: {scenario.model.name} has no experts"
 
 
 def _software(request: Request, scenario: Scenario) -> Iterator[str]:
@@ -75,9 +90,34 @@ def _hardware(scenario: Scenario) -> Iterator[str]:
     chip = scenario.platform.chip
     if chip.status != "shipping":
         yield f"{chip.name} is {chip.status}: its figures are not final"
+    yield from _power(scenario.platform)
+    yield from _rent(scenario)
     guessed = list(_guesses(scenario))
     if guessed:
         yield f"assumed in the catalog: {', '.join(guessed)}"
+
+
+def _power(platform: Platform) -> Iterator[str]:
+    """What a chip's power stands for: its share of the whole machine's, or its own."""
+    watts = chip_power_w(platform)
+    if watts is None:
+        return
+    whose = f"its share of {platform.name}'s" if platform.power_w is not None else "its own, no host"
+    split = platform.chip.power_split
+    shares = (split.static, split.compute, split.memory, split.network)
+    parts = ":".join(f"{share * 10:g}" for share in shares)
+    yield f"peak power {quantity(watts, 'W')} a chip ({whose}), {parts} static, compute, memory, network"
+
+
+def _rent(scenario: Scenario) -> Iterator[str]:
+    """On what basis the price stands: bases differ between chips."""
+    platform = scenario.platform
+    if scenario.plan.price_usd_per_hour is not None:
+        return
+    noun: Chip | Platform = platform if platform.price_usd_per_hour is not None else platform.chip
+    source, dollars = noun.sources.get("price"), chip_price_usd_per_hour(platform)
+    if source is not None and dollars is not None:
+        yield f"rent {quantity(dollars, 'USD/h')} a chip ({source.reference})"
 
 
 def _guesses(scenario: Scenario) -> Iterator[str]:
@@ -87,12 +127,8 @@ def _guesses(scenario: Scenario) -> Iterator[str]:
     dtype = compute_dtype(plan, chip)
     used = [f"peaks.{dtype}", "power", "power_split"]
     used += [f"memory.{name}" for name, tier in chip.memory.items() if tier.role == "storage"]
-    if plan.price_usd_per_hour is None:
-        used.append("price")
     yield from _assumed("chip", chip, used)
     used = ["power"]
-    if plan.price_usd_per_hour is None and chip.price_usd_per_hour is None:
-        used.append("price")
     if plan.chips > 1:
         used.append("levels")
     if plan.chips > platform.chips:

@@ -10,12 +10,13 @@ from genzcli.cli.formats import Catalogs, ExitZero, Format, Json, Quiet, chosen
 
 
 class Result(NamedTuple):
-    """One scenario of one file: its answer, or what is wrong with it."""
+    """One scenario of one file: its answer, or what is wrong with it. `label` stands in for a name."""
 
     file: str
     name: str
     answer: Any
     error: str
+    label: str
 
 
 def command(
@@ -45,9 +46,8 @@ def command(
     kind = chosen(format, json)
     _once(files)
     results = [result for file in files for result in _answers(file, tuple(catalog or ()), kind)]
-    for result in results:
-        if result.error:
-            complain(result.error)
+    for error in dict.fromkeys(result.error for result in results if result.error):
+        complain(error)
     code = worst(Exit.BAD_INPUT if item.error else exit_code(item.answer) for item in results)
     if any(not item.error for item in results):  # with nothing answered, stdout stays empty
         emit(_report(results, kind, quiet, code))
@@ -72,15 +72,27 @@ def _answers(file: str, catalogs: tuple[str, ...], kind: str) -> list[Result]:
     results = []
     for request in read_file(file, catalogs):
         if isinstance(request, GenzError):
-            results.append(Result(shown, "", None, str(request)))
+            results.append(Result(shown, "", None, str(request), _position(request.where) or shown))
             continue
         try:
             answer = evaluate(resolve(request), explain=kind == "json", file=shown)
-            results.append(Result(shown, request.name, answer, ""))
+            results.append(Result(shown, request.name, answer, "", request.name or _label(request)))
         except GenzError as error:
-            placed = error if shown in error.where else error.at(request.places.get("model", shown))
-            results.append(Result(shown, request.name, None, str(placed)))
+            file = request.places.get("model", shown).partition(":")[0]
+            placed = error if file in error.where else error.at(request.places.get("model", shown))
+            results.append(Result(shown, request.name, None, str(placed), request.name or _label(request)))
     return results
+
+
+def _position(where: str) -> str:
+    """`scenario 2`, where an error's place names one."""
+    return next((part for part in where.split(": ") if part.startswith("scenario ")), "")
+
+
+def _label(request: Any) -> str:
+    """What an unnamed scenario is called in the table."""
+    asked = f"{request.model} on {request.hardware}"
+    return f"{asked}, {request.usecase}" if request.usecase else asked
 
 
 def _report(results: list[Result], kind: str, quiet: bool, code: int) -> str:
@@ -95,7 +107,7 @@ def _report(results: list[Result], kind: str, quiet: bool, code: int) -> str:
     from genzcli.report.pages import Outcome, check_page
 
     status = {0: "PASS", 1: "FAIL", 2: "ERROR", 3: "DOES NOT FIT"}[code]
-    page = check_page([Outcome(item.name, item.answer, item.error) for item in results], status)
+    page = check_page([Outcome(item.label, item.answer, item.error) for item in results], status, quiet)
     if kind == "markdown":
         from genzcli.report.markdown import markdown
 

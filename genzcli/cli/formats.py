@@ -12,7 +12,10 @@ FORMATS = ("table", "json", "csv", "markdown")
 
 Format = Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the answer.")]
 Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the verdict line; nothing on stderr.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Only the verdict, in a line or a few; errors still go to stderr."),
+]
 ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 where the verdict would be 1 or 3.")]
 Catalogs = Annotated[
     list[str] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,42 +15,69 @@ TOLERANCE = 0.02
 
 
 def command(
-    folders: Annotated[
-        list[str] | None, typer.Argument(metavar="[DIR…]", help="Catalogs to look at [the search path].")
+    places: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DIR|FILE…]", help="Catalogs, or single files [the search path]."),
     ] = None,
     format: Format = "table",
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Check catalog files: schema, sources, plausible values, parameter counts.
+    """Check catalog files: schema, sources, values.
 
+    Values have to be plausible, and the parameters counted have to be those published.
     Exit code 2 where there is an error; warnings leave it 0.
 
     \b
     Example:
       genz lint ./my-catalog
+      genz lint my-chip.yaml
     """
-    from genzcli.catalog.find import FOLDERS
-    from genzcli.catalog.lint import lint
     from genzcli.catalog.load import Catalog
     from genzcli.cli.exits import Exit
     from genzcli.cli.streams import emit
 
     form = chosen(format, json)
-    catalog = Catalog(folders or ())
-    entries = [entry for kind in FOLDERS for entry in catalog.entries(kind) if _inside(entry.path, folders)]
-    found = [item for item in lint(catalog) if _inside(item.where.partition(":")[0], folders)]
+    files = [place for place in places or () if not os.path.isdir(place) and _is_file(place)]
+    folders = [place for place in places or () if place not in files]
+    catalog = Catalog(folders, by="DIR")
+    entries, found = _searched(catalog, folders) if folders or not files else ([], [])
+    for path in files:
+        entry, findings = _single(path, catalog)
+        entries += [entry]
+        found += findings
     found += [item for entry in entries if entry.kind == "models" for item in _counts(entry)]
     emit(_report(found, len(entries), form, quiet))
     return Exit.BAD_INPUT if any(item.level == "error" for item in found) else Exit.OK
 
 
-def _inside(path: str, folders: list[str] | None) -> bool:
-    """Whether a file belongs to what was asked about."""
-    import os
+def _is_file(place: str) -> bool:
+    """Whether it is, or looks like, a file; what does not exist is taken for a folder."""
+    return os.path.isfile(place) or place.endswith((".yaml", ".yml", ".json"))
 
+
+def _searched(catalog: Any, folders: list[str]) -> tuple[list[Any], list[Any]]:
+    """The entries of the folders, or of the whole search path, and what is found in them."""
+    from genzcli.catalog.find import FOLDERS
+    from genzcli.catalog.lint import lint
+
+    entries = [entry for kind in FOLDERS for entry in catalog.entries(kind) if _inside(entry.path, folders)]
+    return entries, [item for item in lint(catalog) if _inside(item.where.partition(":")[0], folders)]
+
+
+def _single(path: str, catalog: Any) -> tuple[Any, list[Any]]:
+    """A file's entry, and what is found in it; one that is no catalog file is a bad argument."""
+    from genzcli.catalog.lint import lint_file
+    from genzcli.cli.show import file_entry
+
+    entry = file_entry(path)
+    return entry, lint_file(entry, catalog)
+
+
+def _inside(path: str, folders: list[str]) -> bool:
+    """Whether a file belongs to what was asked about."""
     whole = os.path.abspath(path)
-    inside = (os.path.join(os.path.abspath(folder), "") for folder in folders or ())
+    inside = (os.path.join(os.path.abspath(folder), "") for folder in folders)
     return not folders or whole.startswith(tuple(inside))
 
 

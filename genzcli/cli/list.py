@@ -7,14 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from genzcli.cli.formats import Catalogs, Format, Json, Quiet, chosen
+from genzcli.cli.formats import Catalogs, Format, Json, chosen
 
 KINDS = ("models", "chips", "platforms", "usecases", "profiles", "metrics")
+_BOTH = ("chips", "platforms")
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Bare names, one a line.")]
 
 
 def command(
     kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="One of the kinds of `genz list`.")
+        str | None,
+        typer.Argument(
+            metavar="[KIND]",
+            help="models, chips, platforms, hardware (chips and platforms), usecases, profiles or metrics.",
+        ),
     ] = None,
     filter: Annotated[str | None, typer.Argument(metavar="[FILTER]", help="Part of a name or alias.")] = None,
     catalog: Catalogs = None,
@@ -27,7 +34,7 @@ def command(
     \b
     Examples:
       genz list models llama
-      genz list chips
+      genz list hardware h100
     """
     from genzcli.catalog.load import Catalog
     from genzcli.cli.streams import emit
@@ -35,11 +42,17 @@ def command(
     form = chosen(format, json)
     wanted, part = _wanted(kind, filter)
     found = Catalog(catalog or ())
+    records: list[dict[str, Any]] = []
     broken: list[str] = []
     if wanted is None:
         records = _overview(found, part)
     elif wanted == "metrics":
         records = _metrics(part)
+    elif wanted == "hardware":
+        for one in _BOTH:
+            members, complaints = _entries(found, one, part)
+            records += [{"kind": one, **record} for record in members]
+            broken += complaints
     else:
         records, broken = _entries(found, wanted, part)
     if not records and not broken:
@@ -53,13 +66,16 @@ def _wanted(kind: str | None, part: str | None) -> tuple[str | None, str]:
     """The kind and the filter; a first word that is no kind filters all of them."""
     if kind is None:
         return None, ""
-    plural = next((word for word in KINDS if kind.lower() in (word, word.removesuffix("s"))), None)
+    plural = next(
+        (word for word in (*KINDS, "hardware") if kind.lower() in (word, word.removesuffix("s"))), None
+    )
     if plural is None and part is None:
         return None, kind
     if plural is None:
         from genzcli.errors import UnknownNameError, nearest
 
-        near = ", ".join(nearest(kind, KINDS, 1)) or ", ".join(KINDS)
+        kinds = (*KINDS, "hardware")
+        near = ", ".join(nearest(kind, kinds, 1)) or ", ".join(kinds)
         raise UnknownNameError(f"unknown kind {kind!r}", where="KIND", cure=f"try {near}")
     return plural, part or ""
 
@@ -112,7 +128,7 @@ def _metrics(part: str) -> list[dict[str, Any]]:
 def _nothing(catalog: Any, kind: str | None, part: str, word: str | None) -> Exception:
     from genzcli.errors import UnknownNameError, nearest
 
-    kinds = KINDS[:-1] if kind in (None, "metrics") else (kind,)
+    kinds = KINDS[:-1] if kind in (None, "metrics") else _BOTH if kind == "hardware" else (kind,)
     names = [name for one in kinds for name in catalog.names(one)] + list(KINDS)
     near = nearest(part, names)
     meant = f"did you mean {', '.join(near)}? " if near else ""
@@ -136,9 +152,11 @@ def _report(kind: str | None, records: list[dict[str, Any]], form: str, quiet: b
         from genzcli.report import csv
 
         return csv.table([_flat(record) for record in records])
+    if quiet:
+        return "\n".join(record["name"] for record in records)
     from genzcli.report.catalogs import list_page
 
-    return draw(list_page(kind, records), form, quiet)
+    return draw(list_page(kind, records), form)
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +170,7 @@ def _one(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def draw(page: Any, form: str, quiet: bool) -> str:
+def draw(page: Any, form: str, quiet: bool = False) -> str:
     """A page as a table or as markdown."""
     if form == "markdown":
         from genzcli.report.markdown import markdown

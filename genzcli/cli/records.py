@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from genzcli.spec.hardware import Chip, Platform
+from genzcli.spec.metric import METRICS
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun
 from genzcli.spec.profile import Profile
-from genzcli.spec.workload import UseCase
+from genzcli.spec.workload import Slo, UseCase
 
 #: Formats by which chips are compared, the first that a chip has.
 _COMPARED = ("bf16", "fp16", "int8", "fp32")
@@ -73,5 +74,12 @@ def _usecase(usecase: UseCase) -> dict[str, Any]:
         "output_tokens": usecase.output_tokens,
         "beams": usecase.beams,
         "batch": usecase.batch,
-        "slo": {item.metric: item.limit for item in usecase.slo},
+        "slo": dict(map(_objective, usecase.slo)),
     }
+
+
+def _objective(slo: Slo) -> tuple[str, Any]:
+    """A limit under the name that its metric has in the answer, in that unit: ttft_ms."""
+    metric = METRICS[slo.metric]
+    key = f"{slo.metric}_ms" if metric.unit == "s" else metric.field
+    return key, slo.limit * metric.scale

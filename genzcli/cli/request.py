@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from genzcli.spec.dtype import Precision
 from genzcli.spec.noun import Field, count, quantity, ratio
+
+#: Kinds of tensor that `--precision` and `precision:` name, compute among them.
+TENSORS = tuple(name for name in Precision.fields if name != "explicit_compute")
 
 
 class Text(NamedTuple):
@@ -42,6 +46,14 @@ class Request(NamedTuple):
     flash: str | None = None
     fused: str | None = None
     overlap: str | None = None
+    chunk: str | None = None
+    draft: str | None = None
+    draft_tokens: str | None = None
+    accept: str | None = None
+    expectation: str | None = None
+    prefix_hit: str | None = None
+    kv_keep: str | None = None
+    weight_density: str | None = None
     reserve: str | None = None
     price: str | None = None
     slo: tuple[Text, ...] = ()
@@ -51,7 +63,8 @@ class Request(NamedTuple):
 
     def where(self, word: str) -> str:
         """The place of a word: a line of a file, or the flag."""
-        return self.places.get(word, word.upper() if word in ("model", "hardware") else f"--{word}")
+        flag = word.upper() if word in ("model", "hardware") else f"--{word.replace('_', '-')}"
+        return self.places.get(word, flag)
 
 
 def _named(word: str, item: Field) -> Field:
@@ -78,6 +91,12 @@ NUMBERS: Mapping[str, Field] = {
         "ep": count("the expert-parallel degree", most=_MOST_CHIPS),
         "imbalance": ratio("the busiest expert rank over the mean", least=1, most=1e4),
         "overlap": ratio("the share of a collective that compute may hide", least=0, most=1),
+        "chunk": count("the tokens of a pass", most=_MOST_TOKENS),
+        "draft_tokens": count("the tokens drafted ahead of a verification", most=1e4),
+        "accept": ratio("the chance that a drafted token is accepted", least=0, most=1),
+        "prefix_hit": ratio("the share of the prompt found in a prefix cache", least=0, most=1),
+        "kv_keep": ratio("the share of the cache's tokens kept", above=0, most=1),
+        "weight_density": ratio("the share of the weights kept", above=0, most=1),
         "reserve": ratio("the share of memory kept free", least=0, most=0.95),
         "price": quantity("USD/h", "the rent of one chip", least=0, most=1e6),
     }.items()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 
 from genzcli import slo
 from genzcli.catalog import check
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.path import set_path
-from genzcli.cli.request import NUMBERS, Request
+from genzcli.cli.request import NUMBERS, TENSORS, Request
 from genzcli.errors import CatalogError, GenzError, PlanError, nearest
 from genzcli.spec.dtype import Precision, dtype
 from genzcli.spec.hardware import Platform
@@ -21,7 +23,6 @@ from genzcli.spec.workload import Plan, Scenario, UseCase
 N = TypeVar("N")
 
 AXES = ("tp", "pp", "dp", "ep")
-_TENSORS = ("weights", "experts", "kv", "activations", "compute")
 
 
 class Parts(NamedTuple):
@@ -66,14 +67,23 @@ def resolve(request: Request) -> Resolved:
         raise _placed(error, request) from None
 
 
+@lru_cache(maxsize=8)
+def _catalog(folders: tuple[str, ...], here: str, path: str) -> Catalog:
+    """One catalog for all scenarios that search the same places: what is read once is kept."""
+    return Catalog(folders)
+
+
 def _resolve(request: Request) -> Resolved:
-    catalog = Catalog(request.catalog)
+    catalog = _catalog(request.catalog, os.getcwd(), os.environ.get("GENZ_PATH", ""))
     model = _named(request, "model", catalog.model, request.model)
     platform, bare = _named(request, "hardware", catalog.hardware, request.hardware)
     usecase = _usecase(request, catalog)
     stack = request.stack or "generic"
     profile = _named(request, "stack", lambda word: catalog.profile(word, platform.chip), stack)
-    parts = Parts(model, platform, usecase, _plan(request, model, usecase), profile)
+    plan = _plan(request, model, usecase)
+    if request.draft is not None:
+        plan = plan.replace(draft=_named(request, "draft", catalog.model, request.draft))
+    parts = Parts(model, platform, usecase, plan, profile)
     parts, edits = _edited(request, parts)
     scenario = Scenario(name=request.name, **parts._asdict())
     fixed = _fixed(parts.plan, request, edits)
@@ -96,11 +106,25 @@ def _named(request: Request, word: str, load: Callable[[str], N], name: str) -> 
 
 def _placed(error: GenzError, request: Request) -> GenzError:
     """The engine names flags; in a scenario file the place is a line."""
-    flag, _, rest = error.where.removeprefix("--").partition(" ")
-    if not error.where.startswith("--") or flag not in request.places:
+    if not request.places:
         return error
-    place = request.places[flag] + (f" {rest}" if rest else "")
-    return type(error)(error.message, where=place, cure=error.cure)
+    place, cure = error.where, _as_keys(error.cure)
+    if place.startswith("--"):
+        flag, _, rest = place.removeprefix("--").partition(" ")
+        place = _as_keys(place)
+        if flag in request.places:
+            place = request.places[flag] + (f" {rest}" if rest else "")
+    return type(error)(error.message, where=place, cure=cure)
+
+
+def _as_keys(text: str) -> str:
+    """Flags as a scenario file has them: `--uneven pad` is `uneven: pad`, `--batch` is `batch`."""
+    for value in ("pad", "static"):
+        flag, sign, rest = text.partition(f" {value}")
+        start = flag.rfind("--")
+        if sign and start >= 0 and " " not in flag[start:]:
+            text = f"{flag[:start]}`{flag[start + 2 :]}: {value}`{rest}"
+    return text.replace(" --", " ").removeprefix("--")
 
 
 # --- the words, one by one ---
@@ -148,6 +172,13 @@ def _plan(request: Request, model: Model, usecase: UseCase) -> Plan:
         "flash": _word(request, "flash"),
         "fused": _word(request, "fused"),
         "overlap": _number(request, "overlap"),
+        "chunk": _number(request, "chunk"),
+        "prefix_hit": _number(request, "prefix_hit"),
+        "kv_keep": _number(request, "kv_keep"),
+        "weight_density": _number(request, "weight_density"),
+        "draft_tokens": _number(request, "draft_tokens"),
+        "accept": _number(request, "accept"),
+        "expectation": _word(request, "expectation"),
         "reserve": _number(request, "reserve"),
         "price_usd_per_hour": _number(request, "price"),
         **{axis: _number(request, axis) for axis in AXES},
@@ -180,10 +211,10 @@ def _precision(request: Request, published: Precision) -> Precision:
     for position, part in enumerate(request.precision.split(",")):
         tensor, sign, word = (piece.strip() for piece in part.partition("="))
         if not sign and position == 0:
-            base = Precision.of(dtype(tensor, where=where))
+            base = check.precision(tensor, where)
             continue
-        if tensor not in _TENSORS:
-            near = nearest(tensor, _TENSORS, 1) or list(_TENSORS)
+        if tensor not in TENSORS:
+            near = nearest(tensor, TENSORS, 1) or list(TENSORS)
             cure = f"try {', '.join(near)}, as weights=int4,kv=fp8"
             raise PlanError(f"unknown kind of tensor {tensor!r}", where=where, cure=cure)
         if tensor in changes:
@@ -249,7 +280,7 @@ def _chips(request: Request, platform: Platform, bare: bool, fixed: dict[str, in
     if chips % product or (all_given and chips != product):
         degrees = " x ".join(f"{axis} {fixed[axis]}" for axis in shape if axis in fixed)
         cure = "tp x pp x dp is the number of chips; change one of them, or leave one out"
-        message = f"{degrees} = {product} does not make {chips} chips"
+        message = f"{degrees} = {product} does not make {chips} chip{'s' * (chips != 1)}"
         raise PlanError(message, where=request.where("chips"), cure=cure)
     return chips
 

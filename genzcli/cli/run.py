@@ -32,7 +32,15 @@ def command(
     ep: Annotated[Text, _option("--ep", "N", "Groups the experts are spread over.")] = None,
     sp: Annotated[bool, typer.Option("--sp", help="Sequence parallel, on the chips of tp.")] = False,
     precision: Annotated[
-        Text, _option("--precision", "FORMAT", "fp8, or weights=int4,kv=fp8,… [as the model is published].")
+        Text,
+        _option(
+            "--precision",
+            "FORMAT",
+            "One word sets weights, KV and compute, activations stay bf16: fp32, tf32, bf16, fp16, fp8, "
+            "int8, fp6, int4, fp4, mxfp4, int2; w4a16 and w8a16 mean the weights only. Or by tensor, "
+            "after a word or alone, as weights=int4,kv=fp8: weights, experts, kv, activations, compute "
+            "[as the model is published].",
+        ),
     ] = None,
     stack: Annotated[
         Text, _option("--stack", "NAME", "Calibration profile; ideal is pure roofline [generic].")
@@ -65,6 +73,29 @@ def command(
     ] = None,
     overlap: Annotated[
         Text, _option("--overlap", "SHARE", "Share of a collective that compute may hide [0].")
+    ] = None,
+    chunk: Annotated[
+        Text, _option("--chunk", "N", "Chunked prefill: tokens of a pass, decode tokens first.")
+    ] = None,
+    draft: Annotated[
+        Text, _option("--draft", "MODEL", "Speculative decoding: the model that drafts.")
+    ] = None,
+    draft_tokens: Annotated[
+        Text, _option("--draft-tokens", "N", "Tokens drafted ahead of a verification [4].")
+    ] = None,
+    accept: Annotated[Text, _option("--accept", "SHARE", "Chance that a draft is accepted [0.7].")] = None,
+    expectation: Annotated[
+        Text,
+        _option("--expectation", "leviathan|genz", "Tokens a verification yields [leviathan]."),
+    ] = None,
+    prefix_hit: Annotated[
+        Text, _option("--prefix-hit", "SHARE", "Share of the prompt found in a prefix cache [0].")
+    ] = None,
+    kv_keep: Annotated[
+        Text, _option("--kv-keep", "SHARE", "Share of the cache kept, with KV pruning [1].")
+    ] = None,
+    weight_density: Annotated[
+        Text, _option("--weight-density", "SHARE", "Share of the weights kept, with sparsity [1].")
     ] = None,
     reserve: Annotated[
         Text, _option("--reserve", "SHARE", "Share of memory kept free [the profile's].")

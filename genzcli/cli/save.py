@@ -2,41 +2,81 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from typing import Any, cast
 
+from genzcli.catalog.find import HARDWARE, built_in, find, is_catalog, path_of, roots, same
+from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
 from genzcli.errors import GenzError
 from genzcli.spec.dtype import Precision
 from genzcli.spec.metric import METRICS
 from genzcli.units import exact
 
+_CURES = {
+    errno.ENOENT: "name a file in a folder that exists",
+    errno.ENOTDIR: "name a file in a folder that exists",
+    errno.ENOSPC: "free some space",
+    errno.EISDIR: "name a file, not a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/+-")
 
 
 def write(resolved: Resolved, path: str) -> None:
     """To a file, or to stdout for `-`."""
-    text = document(resolved)
+    text = document(resolved, None if path == "-" else os.path.dirname(path) or ".")
     if path == "-":
         from genzcli.cli.streams import emit
 
         return emit(text)
+    _spare_the_inputs(resolved.request, path)
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        _replace(path, text.encode("utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        cure = "name a file in a folder that exists"
+        cure = _CURES.get(getattr(error, "errno", None) or 0, "name a file that can be written")
         raise GenzError(f"{path} cannot be written ({reason})", where="--save", cure=cure) from None
 
 
-def document(resolved: Resolved) -> str:
-    """The YAML text: every word that the answer depends on, chosen ones included."""
-    lines = [f"{key}: {_scalar(value)}" for key, value in _words(resolved) if value is not None]
-    request, slos = resolved.request, resolved.scenario.usecase.slo
-    if request.catalog:
-        lines += ["catalog:", *(f"  - {_scalar(os.path.abspath(folder))}" for folder in request.catalog)]
+def _spare_the_inputs(request: Request, path: str) -> None:
+    """Refuse to write over a file that the question is read from."""
+    for name in (request.model, request.hardware, request.usecase, request.stack):
+        if name and os.path.isfile(name) and os.path.exists(path) and os.path.samefile(name, path):
+            cure = "name another file"
+            raise GenzError(f"{path} is what the question is read from", where="--save", cure=cure)
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Write beside and move into place, so that a failure leaves the old file whole."""
+    if not os.path.isfile(path) and os.path.exists(path):  # a device or a pipe
+        with open(path, "wb") as stream:
+            stream.write(data)
+        return
+    beside = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+        os.replace(beside, path)
+    except OSError:
+        if os.path.exists(beside):
+            os.unlink(beside)
+        raise
+
+
+def document(resolved: Resolved, folder: str | None) -> str:
+    """The YAML text: every word that the answer depends on, chosen ones included.
+
+    Paths are written from `folder`, where the text will be, or as given where that is not known.
+    """
+    lines = [f"{key}: {_scalar(value)}" for key, value in _words(resolved, folder) if value is not None]
+    slos = resolved.scenario.usecase.slo
+    catalogs = list(_catalogs(resolved, folder))
+    if catalogs:
+        lines += ["catalog:", *(f"  - {_scalar(place)}" for place in catalogs)]
     if slos:
         lines.append("slo:")
         units = {item.metric: METRICS[item.metric].unit for item in slos}
@@ -51,13 +91,25 @@ def document(resolved: Resolved) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _words(resolved: Resolved) -> Iterator[tuple[str, Any]]:
+def _catalogs(resolved: Resolved, folder: str | None) -> Iterator[str]:
+    """The catalogs given, and the current directory where it is one that the file would not find."""
+    for given in resolved.request.catalog:
+        yield _from(given, folder)
+    for given in os.environ.get("GENZ_PATH", "").split(os.pathsep):
+        if given and is_catalog(given):
+            yield _from(given, folder)
+    if folder is not None and is_catalog(".") and not same(folder, ".") and not same(built_in(), "."):
+        yield _from(".", folder)
+
+
+def _words(resolved: Resolved, folder: str | None) -> Iterator[tuple[str, Any]]:
     request, scenario = resolved.request, resolved.scenario
     plan, usecase = scenario.plan, scenario.usecase
     yield "name", scenario.name or None
-    yield "model", _located(request.model)
-    yield "hardware", _located(request.hardware)
-    yield "usecase", None if request.usecase is None else _located(request.usecase)
+    yield "model", _located(request, request.model, ("models",), folder)
+    yield "hardware", _located(request, request.hardware, HARDWARE, folder)
+    named = request.usecase
+    yield "usecase", None if named is None else _located(request, named, ("usecases",), folder)
     yield "input", usecase.input_tokens
     yield "output", usecase.output_tokens
     yield "beams", usecase.beams
@@ -66,9 +118,15 @@ def _words(resolved: Resolved) -> Iterator[tuple[str, Any]]:
     for word in ("chips", "tp", "pp", "dp", "ep", "sp"):
         yield word, getattr(plan, word)
     yield "precision", _precision(plan.precision)
-    yield "stack", _located(request.stack or "generic")
+    yield "stack", _located(request, request.stack or "generic", ("profiles",), folder)
     for word in ("routing", "imbalance", "uneven", "flash", "fused", "overlap", "reserve"):
         yield word, getattr(plan, word)
+    for word in ("chunk", "prefix_hit", "kv_keep", "weight_density"):
+        yield word, getattr(plan, word)
+    if request.draft is not None:
+        yield "draft", _located(request, request.draft, ("models",), folder)
+        for word in ("draft_tokens", "accept", "expectation"):
+            yield word, getattr(plan, word)
     price = plan.price_usd_per_hour
     yield "price", None if price is None else exact(float(price), "USD/h")
 
@@ -82,11 +140,26 @@ def _precision(precision: Precision) -> str:
     return ",".join((precision.compute, *tensors))
 
 
-def _located(name: str) -> str:
-    """A path made absolute, so that the file can be checked from anywhere; a catalog name as it is."""
-    from genzcli.catalog.find import path_of
+def _located(request: Request, name: str, kinds: tuple[str, ...], folder: str | None) -> str:
+    """A path as seen from the saved file, so that both can move together; a catalog name as it is."""
+    path = path_of(name)
+    if path is None and os.path.isfile(name) and "profiles" not in kinds:  # a file, unless a catalog has it
+        entry = find(roots(request.catalog), kinds, name)
+        path = name if entry.origin == "file" else None
+    return name if path is None else _from(path, folder)
 
-    return name if path_of(name) is None else os.path.abspath(name)
+
+def _from(path: str, folder: str | None) -> str:
+    """The path from a folder; `./` marks one without any /. One given whole stays whole if it leads out."""
+    if folder is None:
+        return path
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:  # another drive
+        return os.path.abspath(path)
+    if os.path.isabs(path) and relative.startswith(os.pardir):
+        return path
+    return relative if os.sep in relative or relative.startswith(".") else os.path.join(".", relative)
 
 
 def _scalar(value: Any) -> str:
@@ -94,7 +167,7 @@ def _scalar(value: Any) -> str:
         return "true" if value else "false"
     if not isinstance(value, str):
         return repr(value)
-    if value and set(value) <= _PLAIN and value[0].isalnum():
+    if value and set(value) <= _PLAIN and (value[0].isalnum() or value[0] in "./"):
         return value
     import json
 

@@ -4,44 +4,74 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 from genzcli.catalog import check
 from genzcli.catalog.document import Node, join, parse, read
-from genzcli.cli.request import Request, Text
-from genzcli.errors import CatalogError, GenzError
+from genzcli.catalog.find import is_catalog
+from genzcli.cli.request import TENSORS, Request, Text
+from genzcli.errors import CatalogError, GenzError, nearest
 
 #: Other spellings of a word, as the JSON contract has them.
 _SAME = {"input_tokens": "input", "output_tokens": "output"}
 _SPECIAL = ("places",)
 _PATHS = ("model", "hardware", "usecase", "stack")
-_TENSORS = ("weights", "experts", "kv", "activations", "compute")
 WORDS = tuple(word for word in Request._fields if word not in _SPECIAL)
 _KNOWN = [*WORDS, *_SAME, "scenarios"]
+#: The short flags, which a file does not have.
+_SHORT = {"n": "chips", "b": "batch", "u": "usecase", "i": "input", "o": "output"}
+#: Flags that say how to answer, not what.
+_OUTPUT = ("format", "json", "csv", "markdown", "quiet", "explain", "save", "exit_zero")
+_TABLES = ("slo", "set", "catalog", "precision", "scenarios")
+_LARGEST = 1 << 20  # bytes, as for a file
+_TOP = "write `model: NAME` and `hardware: NAME` lines; a list stands under `scenarios:`"
 
 
 class Entry:
-    """The keys of one scenario: its own over the shared ones."""
+    """The keys of one scenario: its own over the shared ones. `place` is empty, or `scenario 2`."""
 
-    def __init__(self, node: Node, shared: Mapping[str, tuple[Node, str]], path: str) -> None:
+    def __init__(self, node: Node, shared: Mapping[str, tuple[Node, str]], place: str) -> None:
         self.node = node
         self.found = dict(shared)
         seen: dict[str, str] = {}
-        for key, value in node.mapping(path).items():
+        for key, value in node.mapping(place).items():
+            where = node.key_where(key, _inside(place, key))
             if key not in _KNOWN:
-                check.unknown_key(node, key, path, _KNOWN)
+                _refuse(node, key, where)
             word = _SAME.get(key, key)
             if word in seen:
-                where = node.key_where(key, join(path, key))
                 raise CatalogError(f"{key!r} and {seen[word]!r} are the same", where=where, cure="keep one")
             seen[word] = key
+            if value.items is not None and word not in _TABLES:
+                cure = "give one value, and a scenario for each under `scenarios:`; sweeps are not read here"
+                raise CatalogError("holds a list", where=where, cure=cure)
             if word != "scenarios":
-                self.found[word] = (value, join(path, key))
+                self.found[word] = (value, _inside(place, key))
+
+
+def _inside(place: str, key: str) -> str:
+    return f"{place}: {key}" if place else key
+
+
+def _refuse(node: Node, key: str, where: str) -> NoReturn:
+    """Say what an unknown key should have been."""
+    word = key.strip("-").replace("-", "_")
+    if word in _OUTPUT:
+        flag = f"--{word.replace('_', '-')}"
+        cure = f"remove it, and give {flag} to the command"
+        raise CatalogError(f"{key!r} belongs on the command line", where=where, cure=cure)
+    meant = _SHORT.get(word, word)
+    if meant in _KNOWN:
+        raise CatalogError(f"unknown key {key!r}", where=where, cure=f"write it as `{meant}:`")
+    near = ", ".join(nearest(key, _KNOWN))
+    cure = f"did you mean {near}?" if near else "known are the long flags of `genz run`, with _ for -"
+    raise CatalogError(f"unknown key {key!r}", where=where, cure=cure)
 
 
 def read_file(path: str, catalogs: tuple[str, ...] = ()) -> Iterator[Request | GenzError]:
     """The scenarios of one file, `-` for stdin; a bad one comes as its error."""
     try:
-        root = parse(_stdin(), "stdin") if path == "-" else read(path)
+        root = parse(_stdin(), "stdin", _TOP) if path == "-" else read(path, _TOP)
         shared, members = _members(root)
     except GenzError as error:
         yield error
@@ -49,7 +79,7 @@ def read_file(path: str, catalogs: tuple[str, ...] = ()) -> Iterator[Request | G
     folder = "" if path == "-" else os.path.dirname(path)
     for position, member in enumerate(members):
         try:
-            place = f"scenarios[{position + 1}]" if member is not root else ""
+            place = f"scenario {position + 1}" if member is not root else ""
             entry = Entry(member, shared.found if member is not root else {}, place)
             yield _request(entry, shared if member is not root else None, folder, catalogs)
         except GenzError as error:
@@ -57,9 +87,16 @@ def read_file(path: str, catalogs: tuple[str, ...] = ()) -> Iterator[Request | G
 
 
 def _stdin() -> str:
+    """What is piped in, whole, or the reason why it is not read."""
     import sys
 
-    raw = sys.stdin.buffer.read(1 << 20) if hasattr(sys.stdin, "buffer") else sys.stdin.read().encode()
+    if sys.stdin is None:
+        raise CatalogError("is closed", where="stdin", cure="pipe YAML text into it, or name a file")
+    buffer = getattr(sys.stdin, "buffer", None)
+    raw = sys.stdin.read().encode() if buffer is None else buffer.read(_LARGEST + 1)
+    if len(raw) > _LARGEST:
+        cure = "split it into several files"
+        raise CatalogError(f"is larger than {_LARGEST >> 20} MiB", where="stdin", cure=cure)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -81,7 +118,7 @@ def _members(root: Node) -> tuple[Entry, list[Node]]:
         raise CatalogError("holds no scenario", where=listed.where("scenarios"), cure=cure)
     for position, member in enumerate(members):
         if "scenarios" in (member.entries or {}):
-            where = member.key_where("scenarios", f"scenarios[{position + 1}]")
+            where = member.key_where("scenarios", f"scenario {position + 1}")
             raise CatalogError("a scenario holds scenarios", where=where, cure="write one flat list")
     return shared, members
 
@@ -99,7 +136,9 @@ def _request(entry: Entry, shared: Entry | None, folder: str, catalogs: tuple[st
         if word in _PATHS:
             words[word] = _beside(words[word], folder)
     own = entry.found.get("catalog")
-    folders = tuple(_beside(text, folder) for text, _ in _listed(*own)) if own else ()
+    folders = tuple(_folder(text, folder) for text, _ in _listed(*own)) if own else ()
+    if folder and is_catalog(folder):
+        folders = (*folders, folder)
     return Request(
         **words,
         slo=_objectives(entry, shared),
@@ -116,13 +155,19 @@ def _beside(name: str, folder: str) -> str:
     return beside if folder and is_path and os.path.exists(beside) else name
 
 
+def _folder(name: str, folder: str) -> str:
+    """A catalog's folder, taken from that of the scenario file."""
+    beside = os.path.join(folder, name)
+    return beside if folder and os.path.isdir(beside) else name
+
+
 def _precision(node: Node, path: str) -> str:
     """One word, or a mapping of tensors."""
     if node.entries is None:
         return node.text(path)
     for key in node.entries:
-        if key not in _TENSORS:
-            check.unknown_key(node, key, path, list(_TENSORS))
+        if key not in TENSORS:
+            check.unknown_key(node, key, path, list(TENSORS))
     return ",".join(f"{key}={item.text(join(path, key))}" for key, item in node.entries.items())
 
 

@@ -14,6 +14,9 @@ def command(
     catalog: Catalogs = None,
     format: Format = "table",
     json: Json = False,
+    yaml: Annotated[
+        bool, typer.Option("--yaml", help="The entry's own file, as the start of one of yours.")
+    ] = False,
     quiet: Quiet = False,
 ) -> int:
     """One entry, or all entries of that name, with sources.
@@ -22,6 +25,7 @@ def command(
     Examples:
       genz show mixtral-8x7b
       genz show h100-sxm
+      genz show h100-sxm --yaml > my-chip.yaml
     """
     from genzcli.catalog.load import Catalog, load_file
     from genzcli.cli.streams import emit
@@ -29,6 +33,9 @@ def command(
     form = chosen(format, json)
     found = Catalog(catalog or ())
     entries = _entries(found, name)
+    if yaml:
+        emit(_file(entries, name, form))
+        return 0
     emit(_report([(entry, load_file(entry, found)) for entry in entries], form, quiet))
     return 0
 
@@ -41,7 +48,7 @@ def _entries(catalog: Any, name: str) -> list[Any]:
 
     path = find.path_of(name)
     if path is not None:
-        return [find.Entry(_kind(path), path, "file")]
+        return [file_entry(path)]
     entries = []
     for kind in FOLDERS:
         entry = next(find.by_name(catalog.roots, (kind,), name), None)
@@ -52,6 +59,27 @@ def _entries(catalog: Any, name: str) -> list[Any]:
         meant = f"did you mean {', '.join(near)}? " if (near := nearest(name, names)) else ""
         raise UnknownNameError(f"unknown name {name!r}", where="NAME", cure=f"{meant}see `genz list`")
     return entries
+
+
+def file_entry(path: str) -> Any:
+    """A file named by its path."""
+    from genzcli.catalog.find import Entry
+
+    return Entry(_kind(path), path, "file")
+
+
+def _file(entries: list[Any], name: str, form: str) -> str:
+    """The text of the one file that is meant."""
+    from genzcli.catalog.document import read_text, shorten
+    from genzcli.errors import GenzError
+
+    if form != "table":
+        raise GenzError(f"--yaml and --format {form} exclude each other", where="--yaml", cure="keep one")
+    if len(entries) > 1:
+        kinds = " and ".join(f"a {entry.kind.removesuffix('s')}" for entry in entries)
+        files = " or ".join(shorten(entry.path) for entry in entries)
+        raise GenzError(f"{name!r} is {kinds}", where="--yaml", cure=f"name the file: {files}")
+    return read_text(entries[0].path, shorten(entries[0].path))
 
 
 def _kind(path: str) -> str:

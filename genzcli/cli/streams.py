@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
+from contextlib import suppress
 from typing import IO
 
 from genzcli.cli.exits import Exit
@@ -15,13 +17,28 @@ class ClosedPipe(Exception):
 
 
 def prepare() -> None:
-    """Make both streams safe to write to: never None, and never failing on a sign they cannot encode."""
+    """Make both streams safe to write to: never None, and a sign they cannot encode gets a look-alike."""
+    codecs.register_error("genz", _look_alike)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="genz")
+
+
+#: ASCII for the signs that reports use.
+_ASCII = {
+    "≤": "<=", "≥": ">=", "×": "x", "·": "-", "─": "-", "│": "|", "├": "|", "└": "`", "–": "-", "—": "-",
+    "→": "->", "…": "...", "µ": "u", "μ": "u", "∞": "inf", "°": "o", "√": "sqrt", "≈": "~", "²": "2",
+}  # fmt: skip
+
+
+def _look_alike(error: UnicodeError) -> tuple[str, int]:
+    """ASCII for what a stream cannot encode; a question mark for what has no likeness."""
+    assert isinstance(error, UnicodeEncodeError)
+    signs = error.object[error.start : error.end]
+    return "".join(_ASCII.get(sign, "?") for sign in signs), error.end
 
 
 def emit(text: str) -> None:
@@ -40,8 +57,11 @@ def _write(stream: IO[str], text: str) -> None:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        raise ClosedPipe from None
+        if stream is sys.stdout:
+            raise ClosedPipe from None
     except OSError as error:
+        if stream is not sys.stdout:
+            return  # talk that nobody hears changes no verdict
         _close_quietly()
         message = f"cannot be written ({error.strerror})"
         raise GenzError(message, where="stdout", cure="free some space") from None
@@ -50,14 +70,14 @@ def _write(stream: IO[str], text: str) -> None:
 def finish(code: int) -> int:
     """Flush what is left, and return the exit code; a pipe that closed meanwhile has its own."""
     try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         code = Exit.CLOSED_PIPE
     except OSError as error:
         code = code or Exit.BAD_INPUT
-        if stream is sys.stdout:
-            say(f"genz: error: stdout: cannot be written ({error.strerror}); free some space")
+        say(f"genz: error: stdout: cannot be written ({error.strerror}); free some space")
+    with suppress(OSError):
+        sys.stderr.flush()
     if code == Exit.CLOSED_PIPE:
         _close_quietly()
     return code

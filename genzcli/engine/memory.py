@@ -137,7 +137,8 @@ def largest_batch(line: Slope, room: Number, demand: Demand) -> Number:
     The bytes are kv b + logits b / pp + width min(cap, max(prompts, beams b / pp)): each piece is
     linear in b, so each gives a limit. Below pp requests a micro-batch is one request.
     """
-    per_request = line.kv_per_request + line.act_per_request / demand.pp
+    # A stage of feed-forward layers alone holds nothing for a request.
+    per_request = maximum(line.kv_per_request + line.act_per_request / demand.pp, 1e-30)
     by_beams = room / (per_request + demand.beams * line.act_per_token / demand.pp)
     if demand.together:
         by_prompts = room / (per_request + demand.input_tokens * line.act_per_token / demand.pp)

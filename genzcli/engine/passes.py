@@ -12,7 +12,7 @@ from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts, Rates
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.engine.stages import Stage
-from genzcli.numeric import minimum, where
+from genzcli.numeric import maximum, minimum, where
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, flag, noun, ratio
@@ -39,9 +39,10 @@ class Setting(Noun):
             case "tp":
                 return Group(size=shard.tp)
             case "expert-tp":
-                return Group(size=shard.expert_tp)
+                # Below one only where a grid holds an illegal plan, which is masked.
+                return Group(size=maximum(shard.expert_tp, 1))
             case "ep":
-                return Group(size=where(shard.dp > 1, shard.ep, 1), stride=shard.expert_tp)
+                return Group(size=where(shard.dp > 1, shard.ep, 1), stride=maximum(shard.expert_tp, 1))
         raise ValueError(name)
 
 

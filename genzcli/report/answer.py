@@ -10,10 +10,7 @@ from genzcli.slo import Judged
 
 #: What the numbers leave out; printed under every answer.
 NOT_MODELLED = (
-    "chunked prefill",
-    "speculative decoding",
-    "prefix caching",
-    "queueing under a request rate",
+    "bursts and queueing under a request rate",
     "host and network jitter",
     "kernel-level caching (L2)",
 )

@@ -9,6 +9,7 @@ from genzcli.report.page import Page, Table
 from genzcli.report.plain import Line, lines
 from genzcli.report.words import count, in_unit, many, quantity
 from genzcli.spec.hardware import Chip
+from genzcli.spec.metric import ALIASES, METRICS
 from genzcli.spec.model import (
     Attention,
     Block,
@@ -33,7 +34,10 @@ def _words(value: Any) -> str:
 
 
 def _slo(value: Mapping[str, float]) -> str:
-    return ", ".join(f"{metric} {in_unit(metric, limit)}" for metric, limit in value.items()) or NONE
+    """Limits as the records have them, ttft_ms."""
+    metrics = {key: ALIASES.get(key, key) for key in value}
+    words = (f"{name} {in_unit(name, value[key] / METRICS[name].scale)}" for key, name in metrics.items())
+    return ", ".join(words) or NONE
 
 
 def _quantity(unit: str) -> Shown:
@@ -85,17 +89,35 @@ def list_page(kind: str | None, records: Sequence[Mapping[str, Any]]) -> Page:
     """The entries of one kind, or the names of all kinds."""
     if kind is None:
         return _overview(records)
+    if kind == "hardware":
+        return _hardware(records)
     origins = {record.get("from", "built-in") for record in records}
+    shown = {record.get("status") for record in records}
+    marks = tuple((sign.strip(), word) for word, sign in _MARKS.items() if word in shown)
     records = [_condensed(record) for record in records]
-    marks = tuple(("*°"[index], word) for index, word in enumerate(_MARKS))
     keys = [key for key in records[0] if key != "from" or len(origins) > 1]
     rows = tuple(tuple(_cell(key, record[key]) for key in keys) for record in records)
     heads = tuple(_SHOWN[key][0] if key in _SHOWN else key for key in keys)
     align = "".join("r" if key in _NUMBERS else "l" for key in keys)
     origin = f", {origins.pop()}" if len(origins) == 1 and kind != "metrics" else ""
-    said = f"{len(records)} {kind}{origin}"
-    page = Page("", (said,), tables=(Table("", heads, align, rows),))
-    return page._replace(notes=marks) if kind == "chips" else page
+    said = f"{_counted(records, kind)}{origin}"
+    return Page("", (said,), tables=(Table("", heads, align, rows),), notes=marks)
+
+
+def _counted(records: Sequence[Any], kind: str) -> str:
+    """`1 chip`, `60 chips`."""
+    return f"{len(records)} {kind if len(records) != 1 else kind.removesuffix('s')}"
+
+
+def _hardware(records: Sequence[Mapping[str, Any]]) -> Page:
+    """Chips and platforms, a table each."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        kinds.setdefault(record["kind"], []).append({key: record[key] for key in record if key != "kind"})
+    pages = [list_page(kind, members) for kind, members in kinds.items()]
+    tables = tuple(table._replace(title=page.headline[0]) for page in pages for table in page.tables)
+    notes = tuple(note for page in pages for note in page.notes)
+    return Page("", (", ".join(_counted(*pair[::-1]) for pair in kinds.items()),), tables=tables, notes=notes)
 
 
 def _condensed(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -120,8 +142,9 @@ def _overview(records: Sequence[Mapping[str, Any]]) -> Page:
     kinds: dict[str, list[str]] = {}
     for record in records:
         kinds.setdefault(record["kind"], []).append(record["name"])
-    rows = tuple((f"{len(names)} {kind}", ", ".join(names)) for kind, names in kinds.items())
-    return Page("", (f"{len(records)} entries",), tables=(Table("", ("kind", "names"), "ll", rows),))
+    rows = tuple((_counted(names, kind), ", ".join(names)) for kind, names in kinds.items())
+    said = f"{len(records)} entries" if len(records) != 1 else "1 entry"
+    return Page("", (said,), tables=(Table("", ("kind", "names"), "ll", rows),))
 
 
 # --- one entry ---
@@ -288,7 +311,9 @@ def lint_page(findings: Sequence[Any], files: int) -> Page:
     """What was found, errors first."""
     errors = sum(1 for item in findings if item.level == "error")
     warnings = len(findings) - errors
-    said = f"{files} files: {errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    counted = {"file": files, "error": errors, "warning": warnings}
+    files_said, *found = (f"{number} {word}{'s' * (number != 1)}" for word, number in counted.items())
+    said = f"{files_said}: {', '.join(found)}"
     ordered = sorted(findings, key=lambda item: item.level != "error")
     rows = tuple((item.level, item.where, item.message) for item in ordered)
     tables = (Table("", ("level", "where", "what"), "lll", rows),) if rows else ()

@@ -42,7 +42,9 @@ def subject(answer: Answer) -> str:
     asked = usecase.name
     if asked == "custom":
         asked = f"{count(usecase.input_tokens)} + {count(usecase.output_tokens)} tokens"
-    chip = platform.chip.name
-    where = f" ({platform.name})" if platform.name != chip else ""
+    chip, several = platform.chip.name, -(-scenario.plan.chips // platform.chips)
+    where = f" ({count(several)} × {platform.name})" if several > 1 else f" ({platform.name})"
+    if platform.name == chip:
+        where = ""
     named = f"{scenario.name}: " if scenario.name else ""
     return f"{named}{scenario.model.name} · {asked} · {count(scenario.plan.chips)} × {chip}{where}"

@@ -97,6 +97,14 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "flash": plan.flash,
         "fused": plan.fused,
         "overlap": plan.overlap,
+        "chunk": plan.chunk,
+        "draft": plan.draft.name if plan.draft is not None else None,
+        "draft_tokens": plan.draft_tokens if plan.draft is not None else None,
+        "accept": plan.accept if plan.draft is not None else None,
+        "expectation": plan.expectation if plan.draft is not None else None,
+        "prefix_hit": plan.prefix_hit,
+        "kv_keep": plan.kv_keep,
+        "weight_density": plan.weight_density,
         "reserve": asked.profile.reserve if plan.reserve is None else plan.reserve,
     }
 

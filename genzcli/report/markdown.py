@@ -21,7 +21,9 @@ def markdown(page: Page, quiet: bool = False) -> str:
 def _table(table: Table) -> str:
     title = f"### {table.title}\n\n" if table.title else ""
     marks = ("---:" if letter == "r" else "---" for letter in table.align)
-    return title + "\n".join((_row(table.columns), _row(tuple(marks)), *map(_row, map(_cells, table.rows))))
+    foot = f"\n\n{_escaped(table.foot)}" if table.foot else ""
+    lines = (_row(table.columns), _row(tuple(marks)), *map(_row, map(_cells, table.rows)))
+    return title + "\n".join(lines) + foot
 
 
 def _cells(row: Sequence[str]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
     align: str
     rows: tuple[tuple[str, ...], ...]
+    foot: str = ""  # what stands right under it
 
 
 class Page(NamedTuple):

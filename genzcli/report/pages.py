@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from genzcli.engine.result import BOUNDS, OperatorTime, Phase
@@ -55,7 +55,7 @@ def _tables(answer: Answer, explain: bool) -> Iterator[Table]:
         yield _objectives(answer)
     if explain:
         for name, phase in answer.estimate.phases.items():
-            yield _operators(name, phase)
+            yield _operators(name, phase, answer.estimate.scenario.model.blocks)
 
 
 def _asked(answer: Answer) -> str:
@@ -153,17 +153,47 @@ def _objectives(answer: Answer) -> Table:
     return Table("Objectives", ("metric", "limit", "actual", "margin", "verdict"), "lrrrl", rows)
 
 
-def _operators(name: str, phase: Phase) -> Table:
+def _operators(name: str, phase: Phase, blocks: Collection[str]) -> Table:
     title = f"Operators of {'one mean decode step' if name == 'decode' else 'prefill'}, all layers, one chip"
-    columns = ("operator", "uses", "FLOP", "bytes", "FLOP/B", "time", "bound by", "share")
-    return Table(title, columns, "lrrrrrlr", tuple(_operator(row, phase) for row in phase.operators))
+    columns = ("operator", "uses", "FLOP", "bytes", "FLOP/B", "time", "bound", "share")
+    alone = next(iter(blocks)) if len(blocks) == 1 else ""
+    taking = [row for row in phase.operators if row.time_s > 0]
+    routes = {tuple(level for level, _, size in _wires(row) if size) for row in taking} - {()}
+    rows = tuple(_operator(row, phase, _named(row, alone, len(routes) > 1)) for row in taking)
+    algorithms = dict.fromkeys(text for row in taking for text in _algorithms(row))
+    return Table(title, columns, "lrrrrrlr", rows, "Collectives: " * bool(algorithms) + "; ".join(algorithms))
 
 
-def _operator(row: OperatorTime, phase: Phase) -> tuple[str, ...]:
+def _named(row: OperatorTime, alone: str, several: bool) -> str:
+    """The operator, its part of the model unless that is the only kind of layer, a collective's members.
+
+    A collective's level stands here where the table has `several`; the algorithms are under the table.
+    """
+    own = row.block not in (row.name, "step", alone)
+    name = f"{row.block} {row.name}" if own else row.name
+    wires = list(_wires(row))
+    shown = several and len(wires) == 1
+    joined = (f"×{size} {level}" if shown else f"×{size}" if size else level for level, _, size in wires)
+    return " ".join((name, *joined))
+
+
+def _wires(row: OperatorTime) -> Iterator[tuple[str, str, str]]:
+    """(level, algorithm, members) of a collective, from `nvlink ring x8, infiniband ring x2`."""
+    for part in row.detail.split(", ") if row.detail else ():
+        level, _, rest = part.partition(" ")
+        algorithm, _, size = rest.rpartition(" x")
+        yield (level, algorithm, size) if size.isdigit() else (part, "", "")
+
+
+def _algorithms(row: OperatorTime) -> Iterator[str]:
+    """`all-reduce ×8 nvlink ring, ×2 infiniband ring`."""
+    words = [f"×{size} {level} {algorithm}" for level, algorithm, size in _wires(row) if algorithm]
+    if words:
+        yield f"{row.name} {', '.join(words)}"
+
+
+def _operator(row: OperatorTime, phase: Phase, name: str) -> tuple[str, ...]:
     moved = row.bytes + row.network_bytes
-    name = row.name if row.block in (row.name, "step") else f"{row.block} {row.name}"
-    if row.detail:
-        name += f" ({row.detail})"
     return (
         name,
         count(row.count),
@@ -180,19 +210,22 @@ def _operator(row: OperatorTime, phase: Phase) -> tuple[str, ...]:
 
 
 class Outcome(NamedTuple):
-    """One scenario of a check: its answer, or what is wrong with it."""
+    """One scenario of a check under its name or label: its answer, or what is wrong with it."""
 
     name: str
     answer: Answer | None
     error: str
 
 
-def check_page(outcomes: Sequence[Outcome], status: str) -> Page:
-    """One line a scenario, then why those that did not pass did not."""
+def check_page(outcomes: Sequence[Outcome], status: str, quiet: bool = False) -> Page:
+    """One line a scenario, then why those that did not pass did not; these alone where it is quiet."""
     answers = [item.answer for item in outcomes if item.answer is not None]
     columns = ("verdict", "scenario", "model", "on", "TTFT", "TPOT", "tokens/s")
     tables = [Table("", columns, "llllrrr", tuple(map(_line, outcomes)))]
-    reasons = tuple((_name(item), reason) for item in outcomes if (reason := _reason(item)))
+    reasons = tuple((item.name, reason) for item in outcomes if (reason := _reason(item)))
+    if quiet:
+        bad = [item for item in outcomes if _reason(item)]
+        return Page(status, (_tally(outcomes), *(f"{_verdict(item)}  {item.name}" for item in bad)))
     if reasons:
         tables.append(Table("Why", ("scenario", "reason"), "ll", reasons))
     return Page(
@@ -207,7 +240,7 @@ _TALLIED = {
     "PASS": "passed",
     "FITS": "done",
     "FAIL": "failed",
-    "NO FIT": "not fitting",
+    "DOES NOT FIT": "not fitting",
     "ERROR": "in error",
 }
 
@@ -224,20 +257,16 @@ def _tally(outcomes: Sequence[Outcome]) -> str:
 def _verdict(item: Outcome) -> str:
     if item.answer is None:
         return "ERROR"
-    return "NO FIT" if not item.answer.estimate.fits else headline(item.answer).status
-
-
-def _name(item: Outcome) -> str:
-    return item.name or (item.answer.estimate.scenario.usecase.name if item.answer else NONE)
+    return headline(item.answer).status
 
 
 def _line(item: Outcome) -> tuple[str, ...]:
     if item.answer is None:
-        return (_verdict(item), _name(item), *[NONE] * 5)
+        return (_verdict(item), item.name, *[NONE] * 5)
     scenario, found = item.answer.estimate.scenario, item.answer.estimate.metrics
     return (
         _verdict(item),
-        _name(item),
+        item.name,
         scenario.model.name,
         f"{count(scenario.plan.chips)} × {scenario.platform.chip.name}",
         quantity(found.ttft_s, "s"),

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from genzcli.report.words import formats, in_unit
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level
-from genzcli.spec.model import Mlp, Moe
+from genzcli.spec.model import Mlp, Model, Moe
 from genzcli.spec.noun import Field, Noun
 from genzcli.spec.source import Source
 from genzcli.spec.workload import Slo
@@ -41,6 +41,18 @@ def lines(noun: Noun) -> Iterator[Line]:
     sources: Mapping[str, Source] = getattr(noun, "sources", {})
     for path, value in _walk(noun, ""):
         yield Line(path, value, sources.get(path))
+        if isinstance(noun, Model) and path == "vocab":
+            yield Line("layers", _layers(noun), sources.get("layers"))
+
+
+def _layers(model: Model) -> str:
+    """`80`, or how many of each kind."""
+    if len(model.blocks) == 1:
+        return str(model.layers)
+    totals: dict[str, int] = {}
+    for name, repeat in model.stack:
+        totals[name] = totals.get(name, 0) + int(repeat)
+    return f"{model.layers}: " + ", ".join(f"{repeat} × {name}" for name, repeat in totals.items())
 
 
 def _walk(noun: Noun, path: str) -> Iterator[tuple[str, str]]:

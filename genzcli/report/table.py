@@ -74,6 +74,8 @@ def _body(console: Any, page: Page) -> None:
         if table.title:
             console.print(Text(table.title, style="bold", overflow="fold"))
         console.print(_drawn(table, console.width))
+        if table.foot:
+            console.print(Text(table.foot, overflow="fold"))
     for position, (label, words) in enumerate(page.notes):
         if position == 0:
             console.print()

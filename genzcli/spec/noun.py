@@ -84,9 +84,9 @@ def quantity(unit: str, doc: str, **options: Any) -> Any:
     return Field("quantity", doc, unit=unit, **options)
 
 
-def count(doc: str, *, least: float = 1, **options: Any) -> Any:
-    """A whole number, at least 1 unless `least` says otherwise."""
-    return Field("count", doc, least=least, **options)
+def count(doc: str, *, least: float = 1, most: float = 1e9, **options: Any) -> Any:
+    """A whole number, at least 1 unless `least` says otherwise, and no more than anything real has."""
+    return Field("count", doc, least=least, most=most, **options)
 
 
 def ratio(doc: str, **options: Any) -> Any:

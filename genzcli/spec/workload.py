@@ -27,10 +27,10 @@ class UseCase(Noun):
     """Tokens in, tokens out, and what the user will wait for."""
 
     name: str = text("catalog id", default="custom")
-    input_tokens: Number = count("prompt tokens of a request", default=1000)
-    output_tokens: Number = count("generated tokens of a request", default=200)
-    beams: Number = count("beam width; beams share the prompt's KV", default=1)
-    batch: Number | None = count("requests in the batch, where the use case fixes it", default=None)
+    input_tokens: Number = count("prompt tokens of a request", most=1e8, default=1000)
+    output_tokens: Number = count("generated tokens of a request", most=1e8, default=200)
+    beams: Number = count("beam width; beams share the prompt's KV", most=1e4, default=1)
+    batch: Number | None = count("requests in the batch, where the use case fixes it", most=1e7, default=None)
     slo: tuple[Slo, ...] = other("objectives", default=())
     note: str = text("what a reader should know", default="")
     aliases: tuple[str, ...] = texts("other names that mean exactly this use case", default=())
@@ -45,17 +45,17 @@ class Plan(Noun):
     """
 
     precision: Precision = other("storage and compute formats")
-    batch: Number = count("requests served together, over the whole platform", default=1)
-    tp: Number = count("tensor parallel: chips that share every layer", default=1)
-    pp: int = count("pipeline parallel: stages", default=1)
-    dp: Number = count("attention-DP groups of a MoE, replicas of a dense model", default=1)
-    ep: Number = count("expert parallel: groups the experts are spread over", default=1)
+    batch: Number = count("requests served together, over the whole platform", most=1e7, default=1)
+    tp: Number = count("tensor parallel: chips that share every layer", most=1e5, default=1)
+    pp: int = count("pipeline parallel: stages", most=1e5, default=1)
+    dp: Number = count("attention-DP groups of a MoE, replicas of a dense model", most=1e5, default=1)
+    ep: Number = count("expert parallel: groups the experts are spread over", most=1e5, default=1)
     sp: bool = flag("sequence parallel: reduce-scatter + all-gather instead of all-reduce", default=False)
     batching: str = choice("how requests meet", "static", "continuous", default="static")
     routing: str = choice(
         "experts a batch of tokens touches", "balanced", "uniform", "worst", default="uniform"
     )
-    imbalance: Number = ratio("busiest expert rank over the mean", least=1, default=1.0)
+    imbalance: Number = ratio("busiest expert rank over the mean", least=1, most=1e4, default=1.0)
     uneven: str = choice("heads that tp does not divide", "error", "pad", default="error")
     flash: bool = flag("attention scores stay on chip", default=True)
     fused: bool = flag("norms fused with residual adds, rotary with the KV write", default=True)

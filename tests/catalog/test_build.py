@@ -234,7 +234,7 @@ def test_precision_in_one_word_or_many() -> None:
             "moe: {experts: 2, experts_per_token: 3, d_expert: 3}",
             "experts_per_token 3 exceeds",
         ),
-        ("mlp: {d_ff: 256}", "mlp: {d_ff: 256, gated: yes}", "neither true nor false"),
+        ("mlp: {d_ff: 256}", "mlp: {d_ff: 256, gated: maybe}", "neither true nor false"),
     ],
 )
 def test_refuses_a_model(old: str, new: str, says: str) -> None:

@@ -12,7 +12,7 @@ from catalog_samples import CHIP, MODEL, PLATFORM, PROFILE, Writer
 
 from genzcli.catalog import find
 from genzcli.catalog.load import Catalog
-from genzcli.errors import CatalogError, UnknownNameError
+from genzcli.errors import CatalogError, UnknownNameError, nearest
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -39,6 +39,21 @@ def test_an_unknown_name_says_the_nearest() -> None:
         Catalog().model("maker/none")
 
 
+@pytest.mark.parametrize(
+    ("name", "known", "near"),
+    [
+        ("google", ["wormhole", "goodness"], []),
+        ("class", ["aliases", "power"], []),
+        ("x", ["precision.experts"], []),
+        ("hbn", ["hbm", "ddr5"], ["hbm"]),
+        ("mixtral", ["mistral-7b", "mixtral-8x7b"], ["mixtral-8x7b"]),
+        ("b300-ultra", ["b300", "b200"], ["b300"]),
+    ],
+)
+def test_suggestions_are_near_or_none(name: str, known: list[str], near: list[str]) -> None:
+    assert nearest(name, known) == near
+
+
 def test_paths(write: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("apart/mine.yaml", MODEL.format(name="mine", alias="x"))
     assert Catalog().model(str(path)).name == "mine"
@@ -61,10 +76,12 @@ def test_a_folder_named_like_an_alias_is_in_nobodys_way(tmp_path: Path) -> None:
     assert Catalog().model("maker/tiny-7b").name == "tiny-7b"
 
 
-def test_a_hugging_face_config_says_so(tmp_path: Path) -> None:
+def test_a_hugging_face_config_is_a_model_or_says_what_it_lacks(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "hidden_size": 4096}))
-    with pytest.raises(CatalogError, match=r"config\.json:1: this is a Hugging Face config"):
+    with pytest.raises(
+        CatalogError, match=r"config\.json: 'num_hidden_layers'.* is missing, and llama needs it"
+    ):
         Catalog().model(str(path))
 
 

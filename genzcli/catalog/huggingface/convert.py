@@ -1,0 +1,174 @@
+"""From the text of a config.json to the text of a catalog file, and back to nodes for the other rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from genzcli.catalog.document import Node, parse
+from genzcli.catalog.huggingface import families
+from genzcli.catalog.huggingface.config import TEXT_KEYS, Config
+from genzcli.catalog.huggingface.draft import Draft, named, runs
+from genzcli.catalog.huggingface.quantisation import precision
+from genzcli.errors import CatalogError, nearest
+
+#: Any of these makes a JSON file a config; a catalog file written as JSON has none.
+MARKS = ("model_type", "architectures", "hidden_size", "num_hidden_layers", "text_config", "ssm_cfg")
+
+_CORE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-")
+
+
+def node(path: str, shown: str, cure: str) -> Node:
+    """The root of a `*.json` file: a config as the catalog file it makes, anything else as it stands."""
+    from genzcli.catalog.huggingface import files
+
+    text = files.read(path, shown)
+    values = files.mapping(text, shown)
+    if not any(key in values for key in MARKS):
+        return parse(text, shown, cure)
+    return parse(convert(values, shown, files.name_of(path), files.beside(path)), shown)
+
+
+def convert(
+    values: Mapping[str, Any], shown: str, name: tuple[str, str], beside: Mapping[str, Any] | None = None
+) -> str:
+    """The catalog file of a config; `name` is (id, hub name or "")."""
+    config = choose(values, shown)
+    draft = families.FAMILIES[config.family](config)
+    draft.precision = precision(config, draft, beside)
+    _around(config, values)
+    _check(config, draft)
+    return write(config, draft, name)
+
+
+# --- which family ---
+
+
+def choose(values: Mapping[str, Any], shown: str) -> Config:
+    """The part of a config that describes the language model, and its family."""
+    inner = next((values[key] for key in TEXT_KEYS if isinstance(values.get(key), Mapping)), None)
+    if inner is not None and isinstance(inner.get("text_config"), Mapping):  # thinker_config
+        inner = inner["text_config"]
+    if values.get("is_encoder_decoder") is True:
+        what = " / ".join(_words(values)) or "this"
+        message = f"{what} is an encoder-decoder, which a model here cannot say"
+        raise CatalogError(message, where=shown, cure="give a model that is a decoder alone")
+    words = [word for part in (inner, values) if part for word in _words(part)]
+    family = next((found for word in words if (found := families.known(word))), None)
+    if family is None and "ssm_cfg" in values:
+        family = "mamba_ssm"
+    if family is None:
+        raise _unknown(values if inner is None else inner, words, shown)
+    defaults = families.DEFAULTS.get(family)
+    return Config(inner or values, shown, outer=values, family=family, defaults=defaults)
+
+
+def _words(values: Mapping[str, Any]) -> list[str]:
+    """What a config calls itself: its type, then its classes."""
+    listed = values.get("architectures")
+    words = [values.get("model_type"), *(listed if isinstance(listed, list) else [])]
+    return [word for word in words if isinstance(word, str) and word]
+
+
+def _unknown(values: Mapping[str, Any], words: list[str], shown: str) -> CatalogError:
+    lacking = [key for key in _CORE if key not in values]
+    lacks = f"; it lacks {', '.join(lacking)}" if lacking else ""
+    names = sorted({name for name in families.FAMILIES if not name.endswith("_text")})
+    if not words:
+        message = f"has neither model_type nor architectures{lacks}"
+        return CatalogError(message, where=shown, cure="give the config.json of a model")
+    near = nearest(words[0], names)
+    meant = f"nearest: {', '.join(near)}; " if near else ""
+    message = f"unknown architecture {' / '.join(dict.fromkeys(words))}{lacks}"
+    return CatalogError(message, where=shown, cure=f"{meant}known: {', '.join(names)}")
+
+
+def _around(config: Config, values: Mapping[str, Any]) -> None:
+    """Towers beside the language model."""
+    for key, tower in (
+        ("vision_config", "vision tower"),
+        ("visual", "vision tower"),
+        ("audio_config", "audio tower"),
+    ):
+        if values.get(key):
+            config.note(tower)
+
+
+def _check(config: Config, draft: Draft) -> None:
+    for layer in draft.layers:
+        part = layer.get("attention")
+        if part and part["heads"] % part["kv_heads"]:
+            raise config.wrong("num_key_value_heads", part["kv_heads"], f"a divisor of {part['heads']} heads")
+
+
+# --- the file ---
+
+
+def write(config: Config, draft: Draft, name: tuple[str, str]) -> str:
+    """The YAML text, small things left out said at its top."""
+    own, hub = name
+    origin = hub or own
+    lines = [f"# From the config.json of {origin} ({config.family})."]
+    if config.notes:
+        lines.append(f"# Left out: {', '.join(config.notes)}.")
+    if config.defaulted:
+        said = ", ".join(f"{key} {value}" for key, value in config.defaulted.items())
+        lines.append(f"# Not in the config, taken from the defaults of its class: {said}.")
+    lines.append(f"name: {scalar(own)}")
+    if hub:
+        lines.append(f"aliases: [{scalar(hub)}]")
+    reference = f"config.json of {origin}, model_type {config.family}"
+    lines.append(f"source: {{vendor: {quoted(reference)}}}")
+    lines.append(f"precision: {_precision(draft.precision)}")
+    lines += [f"d_model: {draft.d_model}", f"vocab: {draft.vocab}"]
+    lines += ["tied_embeddings: true"] if draft.tied else []
+    lines += [f"positions: {draft.positions}"] if draft.positions else []
+    lines += [f"max_context: {draft.context}"] if draft.context else []
+    return "\n".join([*lines, *_layers(draft)]) + "\n"
+
+
+def _layers(draft: Draft) -> list[str]:
+    blocks, order = named(draft.layers)
+    if len(blocks) == 1:
+        body = next(iter(blocks.values()))
+        return [f"layers: {len(order)}", *(f"{key}: {flow(value)}" for key, value in body.items())]
+    lines = ["blocks:"]
+    for name, body in blocks.items():
+        lines += [f"  {name}:", *(f"    {key}: {flow(value)}" for key, value in body.items())]
+    lines.append("layers:")
+    for pattern, repeat in runs(order):
+        if len(pattern) == 1:
+            lines.append(f"  - {{block: {pattern[0]}, repeat: {repeat}}}")
+        else:
+            lines.append(f"  - {{pattern: [{', '.join(pattern)}], repeat: {repeat}}}")
+    return lines
+
+
+def _precision(words: Mapping[str, str]) -> str:
+    """One word where all is alike."""
+    kinds = set(words.values())
+    return next(iter(kinds)) if len(kinds) == 1 else flow(words)
+
+
+def flow(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def scalar(word: str) -> str:
+    """A word as YAML writes it, quoted where it has to be."""
+    return word if word and set(word) <= _PLAIN and not word.isdigit() and word[0].isalpha() else quoted(word)
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def folded_name(text: str) -> str:
+    """An id as the catalog writes them."""
+    return text.strip().lower().replace("_", "-").replace(" ", "-") or "model"
