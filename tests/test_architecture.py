@@ -94,7 +94,6 @@ def test_what_is_public_has_a_docstring(path: Path) -> None:
             assert ast.get_docstring(node), f"{path.name}:{node.lineno}: {node.name}"
 
 
-@pytest.mark.skipif(not NAMES_PAGE.exists(), reason="docs/names.md is not there yet")
 def test_every_unit_suffix_is_on_the_page_of_names() -> None:
     from genzcli.engine import result
     from genzcli.spec import hardware, model, profile, workload

@@ -51,15 +51,8 @@ class Case(Noun):
 def prepare(scenario: Scenario, explain: bool) -> Case:
     """Shard, memory, placement and rates."""
     plan, model, chip = scenario.plan, scenario.model, scenario.platform.chip
-    shard = Shard(
-        tp=plan.tp,
-        dp=plan.dp if model.has_experts else 1,
-        ep=plan.ep,
-        sp=plan.sp,
-        size=Bytes.of(plan.precision, plan.weight_density),
-    )
-    pipeline = stages(model, plan.pp)
-    wanted = demand(scenario, shard)
+    shard = _shard(scenario)
+    pipeline, wanted = stages(model, plan.pp), demand(scenario, shard)
     draft = _draft(scenario, explain)
     beside = None if draft is None else memory.heaviest(draft.setting.model, draft.stages, wanted)
     held, needs = memory.fit(model, chip, pipeline, wanted, beside)
@@ -68,29 +61,9 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
         requests = minimum(requests, maximum(1, held.max_batch / plan.dp))
         fits, most = held.max_batch >= plan.dp, held.max_batch
         held, needs = memory.fit(model, chip, pipeline, wanted.replace(requests=requests), beside)
-        draft = None if draft is None else draft.replace(requests=requests)
         held = held.replace(max_batch=most)
-    options = Options(
-        routing=Routing(rule=plan.routing, imbalance=plan.imbalance),
-        evenness=minimum(plan.batch / (plan.dp * requests), 1),
-        flash=plan.flash,
-        fused=plan.fused,
-    )
-    dtype = legal.compute_dtype(plan, chip)
-    setting = Setting(
-        model=model,
-        platform=network.extended(scenario.platform, plan.chips),
-        shard=shard,
-        rates=Rates(
-            dtype=dtype,
-            flop_per_s=chip.peaks[dtype],
-            profile=scenario.profile,
-            **memory.place(needs[0], chip, wanted.reserve)[1]._asdict(),
-        ),
-        options=options,
-        overlap=plan.overlap,
-        explain=explain,
-    )
+        draft = None if draft is None else draft.replace(requests=requests)
+    setting = _setting(scenario, shard, needs[0], requests, explain)
     return Case(
         scenario=scenario,
         stages=pipeline,
@@ -99,6 +72,39 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
         requests=requests,
         fits=fits,
         draft=draft,
+    )
+
+
+def _shard(scenario: Scenario) -> Shard:
+    """Attention groups share experts; replicas of a dense model share nothing."""
+    plan = scenario.plan
+    return Shard(
+        tp=plan.tp,
+        dp=plan.dp if scenario.model.has_experts else 1,
+        ep=plan.ep,
+        sp=plan.sp,
+        size=Bytes.of(plan.precision, plan.weight_density),
+    )
+
+
+def _setting(scenario: Scenario, shard: Shard, held: Need, requests: Number, explain: bool) -> Setting:
+    """What the passes of a stage share, with the rates of a chip that holds `held`."""
+    plan, chip = scenario.plan, scenario.platform.chip
+    dtype = legal.compute_dtype(plan, chip)
+    _, streams = memory.place(held, chip, demand(scenario, shard).reserve)
+    return Setting(
+        model=scenario.model,
+        platform=network.extended(scenario.platform, plan.chips),
+        shard=shard,
+        rates=Rates(dtype=dtype, flop_per_s=chip.peaks[dtype], profile=scenario.profile, **streams._asdict()),
+        options=Options(
+            routing=Routing(rule=plan.routing, imbalance=plan.imbalance),
+            evenness=minimum(plan.batch / (plan.dp * requests), 1),
+            flash=plan.flash,
+            fused=plan.fused,
+        ),
+        overlap=plan.overlap,
+        explain=explain,
     )
 
 
