@@ -79,6 +79,8 @@ def test_precision(genz: Genz, word: str, weights: str, kv: str, activations: st
 def test_a_format_without_a_peak_computes_wider_and_says_so(genz: Genz) -> None:
     answer = genz("run", "llama-3.1-8b", "a100-sxm-80gb", "--precision", "fp8", "--json").json
     assert answer["scenario"]["compute_dtype"] == "bf16"
+    assert answer["scenario"]["precision"]["compute"] == "bf16"
+    assert answer["scenario"]["precision"]["compute_asked"] == "fp8"
     assert any("no peak for fp8" in said for said in answer["assumptions"])
 
 
