@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -38,7 +39,7 @@ def command(
     if output is None or output == "-":
         emit(text)
     else:
-        _write(text, output)
+        _write(text, output, config)
     return 0
 
 
@@ -100,11 +101,8 @@ def _stdin(stream: object) -> str:
         raise GenzError("is not UTF-8", where="stdin", cure="pipe a config.json into it") from None
 
 
-def _write(text: str, path: str) -> None:
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        cure = "name a file in a folder that exists"
-        raise GenzError(f"{path} cannot be written ({reason})", where="--output", cure=cure) from None
+def _write(text: str, path: str, source: str) -> None:
+    from genzcli.cli.save import to_file
+
+    inputs = (source, os.path.join(source, "config.json"))
+    to_file(text, path, "--output", inputs)

@@ -81,6 +81,10 @@ def _resolve(request: Request) -> Resolved:
     stack = request.stack or "generic"
     profile = _named(request, "stack", lambda word: catalog.profile(word, platform.chip), stack)
     plan = _plan(request, model, usecase)
+    idle = [word for word in ("draft_tokens", "accept", "expectation") if getattr(request, word) is not None]
+    if request.draft is None and idle:
+        cure = "name the model that drafts: --draft MODEL"
+        raise PlanError("says how to draft, and nothing drafts", where=request.where(idle[0]), cure=cure)
     if request.draft is not None:
         plan = plan.replace(draft=_named(request, "draft", catalog.model, request.draft))
     parts = Parts(model, platform, usecase, plan, profile)

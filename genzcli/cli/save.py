@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from genzcli.catalog.find import HARDWARE, built_in, find, is_catalog, path_of, roots, same
@@ -33,21 +33,23 @@ def write(resolved: Resolved, path: str) -> None:
         from genzcli.cli.streams import emit
 
         return emit(text)
-    _spare_the_inputs(resolved.request, path)
+    request = resolved.request
+    read = (request.model, request.hardware, request.usecase, request.stack, request.draft)
+    to_file(text, path, "--save", read)
+
+
+def to_file(text: str, path: str, where: str, inputs: Iterable[str | None]) -> None:
+    """Write a file whole or not at all, and never over one that the question was read from."""
+    for name in inputs:
+        if name and os.path.isfile(name) and os.path.exists(path) and os.path.samefile(name, path):
+            message = f"{path} is what the question is read from"
+            raise GenzError(message, where=where, cure="name another file")
     try:
         _replace(path, text.encode("utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         cure = _CURES.get(getattr(error, "errno", None) or 0, "name a file that can be written")
-        raise GenzError(f"{path} cannot be written ({reason})", where="--save", cure=cure) from None
-
-
-def _spare_the_inputs(request: Request, path: str) -> None:
-    """Refuse to write over a file that the question is read from."""
-    for name in (request.model, request.hardware, request.usecase, request.stack):
-        if name and os.path.isfile(name) and os.path.exists(path) and os.path.samefile(name, path):
-            cure = "name another file"
-            raise GenzError(f"{path} is what the question is read from", where="--save", cure=cure)
+        raise GenzError(f"{path} cannot be written ({reason})", where=where, cure=cure) from None
 
 
 def _replace(path: str, data: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, linear
 from genzcli.engine.spans import DecodeStep, Prefill
-from genzcli.numeric import ceil
+from genzcli.numeric import ceil, minimum
 from genzcli.spec.model import Indexer, LatentAttention
 
 if TYPE_CHECKING:
@@ -99,20 +99,23 @@ def kernels(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) -
 
 def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) -> Operator:
     """Decode in the latent space, 2 t ctx H (2 r + d_rope) FLOP; prefill expanded, 2 t ctx H (d_nope +
-    d_rope + d_v). The latent of each sequence is read once."""
+    d_rope + d_v), cached latents expanded once more. Over an indexer's best keys every token has keys of its
+    own: absorbed, or dense where that is cheaper. The latent of each sequence is read once."""
     span = visit.span(None if mixer.index is None else mixer.index.top_k)
     local = heads(mixer, shard)
-    expanded: Number = 0  # cached latents that a prefill has to expand once more
-    if isinstance(visit, DecodeStep):
-        width = 2 * mixer.kv_rank + mixer.rope_dim
-    else:
+    absorbed = 2 * mixer.kv_rank + mixer.rope_dim
+    flop = 2 * span.tokens * span.context * local * absorbed
+    width: Number = absorbed
+    if not isinstance(visit, DecodeStep):
         width = mixer.nope_dim + mixer.rope_dim + mixer.value_dim
-        inner = mixer.nope_dim + mixer.value_dim
-        expanded = 2 * (span.kv_read - span.kv_written) * mixer.kv_rank * local * inner
+        dense = visit.span()
+        again = (dense.kv_read - dense.kv_written) * mixer.kv_rank * (mixer.nope_dim + mixer.value_dim)
+        whole = 2 * local * (dense.tokens * dense.context * width + again)
+        flop = whole if mixer.index is None else minimum(flop, whole)
     return Operator(
         name="attention",
         kind="attention",
-        flop=2 * span.tokens * span.context * local * width + expanded,
+        flop=flop,
         kv_bytes=(span.kv_read + span.kv_written) * cached_width(mixer) * shard.size.kv,
         activation_bytes=span.tokens * local * width * shard.size.activations,
     )

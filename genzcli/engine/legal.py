@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from genzcli.engine import mixers
+from genzcli.engine.speculation import expected_tokens
 from genzcli.errors import PlanError
 from genzcli.numeric import any_true, both, is_array, negate
 from genzcli.spec.dtype import BITS, native
@@ -40,6 +41,28 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
         ),
     )
     yield from _room_problems(scenario)
+    yield from _draft_problems(plan)
+
+
+def _draft_problems(plan: Plan) -> Iterator[Problem]:
+    if plan.draft is None:
+        return
+    yield (
+        plan.chunk is not None and plan.batching == "continuous",
+        lambda: PlanError(
+            "a draft model and chunked prefill are not modelled together on a server",
+            where="--draft",
+            cure="leave out --chunk or --draft",
+        ),
+    )
+    yield (
+        expected_tokens(plan) < 1e-3,
+        lambda: PlanError(
+            f"accept {plan.accept:g} yields no token by the genz expectation",
+            where="--accept",
+            cure="give a chance above 0, or --expectation leviathan",
+        ),
+    )
 
 
 def check(scenario: Scenario) -> Flag:

@@ -23,7 +23,7 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
     outputs = usecase.output_tokens
     ttft, tpot = prefill.mean.time, None if decode is None else decode.mean.time
     if plan.batching == "continuous" and plan.chunk is not None:
-        ttft, tpot = chunked(ttft, prefill.slot_s, prefill.passes, tpot, outputs, case.requests)
+        ttft, tpot = chunked(prefill, tpot, outputs, case.requests)
     elif plan.batching == "continuous":
         ttft, tpot = interleaved(ttft, prefill.slot_s, tpot, outputs, case.requests)
     busy = ttft if tpot is None else ttft + (outputs - 1) * tpot
@@ -76,24 +76,24 @@ def interleaved(
 
 
 def chunked(
-    prefill: Number, mixed: Number, passes: Number, step: Number | None, outputs: Number, requests: Number
+    prefill: Timing, step: Number | None, outputs: Number, requests: Number
 ) -> tuple[Number, Number | None]:
-    """TTFT and TPOT of a server with chunked prefill: `passes` mixed passes a prompt, others decode along.
+    """TTFT and TPOT of a server with chunked prefill: n mixed passes a prompt, the others decode along.
 
-    In the cycle of one request, n own passes and td - 1 steps, C n passes carry somebody's prompt: those
-    take `mixed`, the rest the plain step. Where C n is more than there are, prompts set the pace and the
-    cycle is C n mixed passes. A new prompt waits half a pass, and starts when its turn comes.
+    Of the T = td - 1 tokens of a request, min((C - 1) n, T) come out of passes that carry somebody's
+    prompt, the rest out of plain steps. Where (C - 1) n is more than T, prompts set the pace: every pass is
+    mixed, and a new prompt waits (C - 1) n - T passes for its turn; else half a pass. Over a pipeline a
+    token takes a whole pass, a prompt's further chunks the slowest stage's share.
     """
+    others, n = requests - 1, prefill.passes
+    waiting = maximum(requests * n - maximum(n, 1) - (outputs - 1), 0) * prefill.slot_s
+    ttft = prefill.mean.time + waiting
     if step is None:
-        return prefill + (requests - 1) * passes * mixed, None
+        return ttft, None
     steps = maximum(outputs - 1, 1)
-    carrying = requests * passes
-    plain = maximum(steps + passes - carrying, 0)
-    cycle = carrying * mixed + plain * step
-    wait = mixed / 2 * (requests - 1) / requests
-    alone = prefill + (requests - 1) * passes * mixed
-    ttft = minimum(prefill + wait, cycle)
-    return where(outputs > 1, ttft, alone), (cycle - prefill) / steps
+    along = minimum(others * n, steps)
+    half = where(waiting > 0, 0.0, prefill.pass_s / 2 * others / requests)
+    return ttft + where(outputs > 1, half, 0.0), (along * prefill.pass_s + (steps - along) * step) / steps
 
 
 def _joules_per_token(
@@ -114,7 +114,7 @@ def _joules_per_token(
         steps = outputs - 1
         if plan.batching == "continuous" and plan.chunk is not None:
             # Passes that carry a prompt do a step's work as well.
-            steps = maximum(steps + prefill.passes - case.requests * prefill.passes, 0)
+            steps = maximum(steps - (case.requests - 1) * prefill.passes, 0)
         work = work + decode.work * steps
     total = energy.static_w(power, split, plan.chips) * busy
     return (total + energy.dynamic_j(power, split, work, plan.tp * plan.dp)) / (active * outputs)

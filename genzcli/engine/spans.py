@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.numeric import clip, floor, minimum
+from genzcli.numeric import clip, floor, maximum, minimum, where
 from genzcli.spec.noun import Noun, ratio
 
 if TYPE_CHECKING:
@@ -21,11 +21,15 @@ class Span(Noun):
 
 
 class Prefill(Noun):
-    """`sequences` prompts of `new` tokens each, behind `past` cached ones."""
+    """`sequences` prompts of `new` tokens each, behind `past` cached ones.
+
+    With `whole` it stands for the mean of the passes of `new` tokens that a prompt of `whole` takes.
+    """
 
     sequences: Number = ratio("prompts")
     new: Number = ratio("tokens of each that are computed")
     past: Number = ratio("tokens of each that are cached already", default=0)
+    whole: Number | None = ratio("tokens of each over all its passes", default=None)
 
     @property
     def tokens(self) -> Number:
@@ -41,7 +45,9 @@ class Prefill(Noun):
         return self.sequences
 
     def span(self, window: Number | None = None, chunk: Number | None = None) -> Span:
-        return prefill_span(self.sequences, self.new, self.past, window, chunk)
+        if self.whole is None:
+            return prefill_span(self.sequences, self.new, self.past, window, chunk)
+        return sliced_span(self, self.whole, window, chunk)
 
 
 class DecodeStep(Noun):
@@ -107,13 +113,40 @@ def mean_in_chunk(past: Number, new: Number, chunk: Number) -> Number:
     return (keys_in_chunks(past + new, chunk) - keys_in_chunks(past, chunk)) / new
 
 
+def mean_held(first: Number, last: Number, limit: Number) -> Number:
+    """Mean of min(x, limit) for x spread evenly from first to last."""
+    bend = clip(limit, first, last)
+    width = maximum(last - first, 1e-9)
+    below = (bend * bend - first * first) / 2 + limit * (last - bend)
+    return where(last - first > 1e-9, below / width, minimum(first, limit))
+
+
+def sliced_span(visit: Prefill, whole: Number, window: Number | None, chunk: Number | None) -> Span:
+    """The mean pass of a prompt in slices: its tokens see what they would see in one pass."""
+    first, last = visit.past, visit.past + whole - visit.new
+    if chunk is not None:
+        context = mean_in_chunk(visit.past, whole, chunk)
+        cached = maximum(context - (visit.new + 1) / 2, 0)
+    else:
+        context = mean_context(visit.past, whole, window)
+        cached = (first + last) / 2 if window is None else mean_held(first, last, window - 1)
+    return Span(
+        tokens=visit.tokens,
+        context=context,
+        kv_read=visit.sequences * (cached + visit.new),
+        kv_written=visit.tokens,
+    )
+
+
 def prefill_span(
     sequences: Number, new: Number, past: Number, window: Number | None, chunk: Number | None = None
 ) -> Span:
     """`sequences` prompts of `new` tokens each, behind `past` cached ones."""
-    limit = chunk if chunk is not None else window
-    cached = past if limit is None else minimum(past, limit - 1)
-    context = mean_context(past, new, window) if chunk is None else mean_in_chunk(past, new, chunk)
+    if chunk is not None:  # what the chunk at hand holds already
+        cached, context = past - floor(past / chunk) * chunk, mean_in_chunk(past, new, chunk)
+    else:
+        cached = past if window is None else minimum(past, window - 1)
+        context = mean_context(past, new, window)
     return Span(
         tokens=sequences * new,
         context=context,

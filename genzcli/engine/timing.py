@@ -13,7 +13,7 @@ from genzcli.engine.roofline import Parts
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.engine.speculation import expected_tokens
 from genzcli.engine.table import Mix, Table, scaled
-from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt
+from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt, where
 from genzcli.spec.noun import Noun, noun, other
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Timing(Noun):
     work: Parts = noun(Parts, "busy seconds of one chip of every stage, all micro-batches")
     rows: tuple[OperatorTime, ...] = other("operator rows", default=())
     slot_s: Number = other("time one micro-batch keeps a stage from the next", default=0.0)
+    pass_s: Number = other("time of one pass through all stages", default=0.0)
     passes: Number = other("passes that a prompt, or the batch of prompts, needs", default=1)
 
 
@@ -44,7 +45,9 @@ def time_prefill(case: Case) -> Timing:
     if case.draft is None:
         return timed
     draft = _prefill_of(case.draft)
-    return _together(timed, 1, draft, 1).replace(slot_s=timed.slot_s + draft.slot_s, passes=timed.passes)
+    return _together(timed, 1, draft, 1).replace(
+        slot_s=timed.slot_s + draft.slot_s, pass_s=timed.pass_s + draft.pass_s, passes=timed.passes
+    )
 
 
 def _prefill_of(case: Case) -> Timing:
@@ -63,25 +66,32 @@ def _prefill_of(case: Case) -> Timing:
 def _time_chunks(case: Case, together: Number, new: Number, chunk: Number) -> Timing:
     """Prompts in passes of `chunk` tokens, where the decode tokens of the other requests come first.
 
-    A pass computes p = min(chunk - decode tokens, new) tokens of a prompt, on average behind (new - p) / 2 of
-    its own; a prompt needs new / p passes, the last of them filled up by the next prompt. A static batch
-    has nobody decoding yet, its chunks hold several short prompts, and its last one may be partly empty.
+    Of C requests of `new` prompt tokens and T steps, d = min(C - 1, chunk T / (new + T Sb)) decode in a pass
+    on average: all others, or as many as prompts let through when these set the pace. A pass has
+    chunk - d Sb tokens left, so a prompt needs n = new / that, and short prompts share a pass as far as
+    others wait for it. A static batch has nobody decoding yet, and its last chunk may be partly empty.
     """
-    usecase, outputs = case.scenario.usecase, case.scenario.usecase.output_tokens
-    static = case.scenario.plan.batching == "static"
-    others = 0 if static else minimum((case.requests - 1) * usecase.beams, chunk - 1)
-    room = maximum(minimum(chunk - others, together * new), 1)
-    filled = together * new / room
-    count = ceil(filled) if static else maximum(filled, 1)
-    tokens = together * new / count
+    usecase = case.scenario.usecase
+    steps, others = usecase.output_tokens - 1, case.requests - 1
+    if case.scenario.plan.batching == "static":
+        decoding: Number = 0
+        count = ceil(together * new / chunk)
+        tokens = together * new / count
+    else:
+        decoding = minimum(others, chunk * steps / (new + steps * usecase.beams))
+        room = maximum(chunk - decoding * usecase.beams, 1)
+        alone = where(others > 0, minimum(steps / maximum(others, 1), 1), 1)
+        count = maximum(maximum(new / room, alone), 1 / case.requests)  # never more prompts than there are
+        tokens = new / count
     size = minimum(tokens, new)
-    prompts = tokens / size
-    past = usecase.input_tokens - new + (new - size) / 2
-    visits: tuple[Prefill | DecodeStep, ...] = (Prefill(sequences=prompts, new=size, past=past),)
-    if not static:
-        step = _step(case, others / usecase.beams, maximum(outputs / 2, 1))
-        visits = (*visits, step)
-    work = Tokens(tokens=tokens + others, sequences=prompts + others / usecase.beams, heads=prompts + others)
+    start = usecase.input_tokens - new
+    visits: tuple[Prefill | DecodeStep, ...] = (
+        Prefill(sequences=tokens / size, new=size, past=start, whole=new),
+    )
+    if case.scenario.plan.batching == "continuous":
+        visits = (*visits, _step(case, decoding, maximum(usecase.output_tokens / 2, 1)))
+    beside = decoding * usecase.beams
+    work = Tokens(tokens=tokens + beside, sequences=tokens / size + decoding, heads=tokens / size + beside)
     return _time_passes(case, visits, work, count).replace(passes=count)
 
 
@@ -94,7 +104,7 @@ def _time_passes(case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tok
         layers = _added(layers, table.layers(_kernels_of(visit)))
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, work.tokens, rows))
     line = _line(case, work, _added(layers, after), table)
-    parts = passes.prefill_parts(line, count)
+    parts = passes.prefill_parts(line, maximum(count, 1))
     return Timing(
         mean=parts,
         first_s=parts.time,
@@ -102,6 +112,7 @@ def _time_passes(case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tok
         work=passes.work_parts(line, count),
         rows=table.report(line, parts, work.sequences),
         slot_s=line.slowest.time,
+        pass_s=line.through.time,
     )
 
 
@@ -120,7 +131,8 @@ def time_decode(case: Case) -> Timing | None:
     verify, draft = _decode_of(case, plan.draft_tokens + 1), _decode_of(case.draft, 1)
     if verify is None or draft is None:
         return None
-    yielded = expected_tokens(plan)
+    # A request of few tokens still takes a whole round.
+    yielded = minimum(expected_tokens(plan), maximum(case.scenario.usecase.output_tokens - 1, 1))
     return _together(verify, 1 / yielded, draft, plan.draft_tokens / yielded)
 
 

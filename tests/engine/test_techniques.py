@@ -108,3 +108,38 @@ class TestChunkedPrefill:
     def test_memory_of_activations_is_bounded_by_the_chunk(self) -> None:
         big, small = (answer(use=usecase(8000, 2), chunk=c).memory.activations_bytes for c in (None, 512))
         assert small < big / 10
+
+    @pytest.mark.parametrize("chunk", [16, 60, 64, 65, 100])
+    def test_tokens_are_conserved_where_prompts_set_the_pace(self, chunk: int) -> None:
+        # 64 requests of 1000 + 100 tokens: a cycle has 64 x 1100 tokens, so 70,400 / chunk full passes
+        how = {"batch": 64, "batching": "continuous", "chunk": chunk}
+        got = answer(use=usecase(1000, 101), **how)
+        cycle = got.metrics.ttft_s + 100 * got.metrics.tpot_s
+        one = got.metrics.tpot_s  # every pass is mixed
+        assert close(cycle / one, 64 * 1100 / chunk, 0.01)
+
+    def test_larger_chunks_serve_more(self) -> None:
+        how = {"use": usecase(1000, 101), "batch": 64, "batching": "continuous"}
+        chunks = (8, 32, 63, 64, 65, 128, 256, 1024)
+        rates = [answer(**how, chunk=chunk).metrics.requests_per_s for chunk in chunks]
+        assert rates == sorted(rates)
+
+    def test_short_prompts_share_a_pass(self) -> None:
+        how = {"use": usecase(100, 1), "batch": 8, "batching": "continuous"}
+        together = answer(use=usecase(100, 1), batch=8).metrics.ttft_s
+        assert close(answer(**how, chunk=800).metrics.ttft_s, together)
+
+    def test_a_server_over_a_deep_pipeline_is_never_negative(self) -> None:
+        got = answer(pp=4, batch=2, batching="continuous", use=usecase(1000, 2), chunk=512)
+        assert got.metrics.tpot_s >= got.phases["decode"].time_s
+        assert got.metrics.e2e_s > got.metrics.ttft_s > 0
+
+    @pytest.mark.parametrize("mixer", [{"window": 128}, {"chunk": 96}, {}])
+    @pytest.mark.parametrize("chunk", [37, 100, 250])
+    def test_slices_do_the_work_of_the_whole(self, mixer: dict[str, int], chunk: int) -> None:
+        model = dense(**mixer)
+        whole = answer(model, use=usecase(1000, 2)).phases["prefill"].flop
+        sliced = answer(model, use=usecase(1000, 2), chunk=chunk).phases["prefill"].flop
+        # Passes are equal, and each has a head of its own.
+        passes, head = -(-1000 // chunk), 2 * 1024 * 10000
+        assert close(sliced - passes * head, whole - head, 1e-9)

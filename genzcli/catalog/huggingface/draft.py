@@ -45,9 +45,17 @@ def width(config: Config) -> int:
     return config.count("hidden_size", "n_embd", "d_model", "n_embed")
 
 
+#: Beyond any model; lists of layers are built from it.
+_MOST_LAYERS = 10_000
+
+
 def depth(config: Config) -> int:
     """Number of layers."""
-    return config.count("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    keys = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    layers = config.count(*keys)
+    if layers > _MOST_LAYERS:
+        raise config.wrong(keys[0], layers, f"at most {_MOST_LAYERS}")
+    return layers
 
 
 def _context(config: Config) -> int | None:
