@@ -18,7 +18,9 @@ Text = str | None
 
 
 def command(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Catalog name, alias, or path to YAML.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Catalog name, alias, or path to YAML or a config.json.")
+    ],
     hardware: Annotated[str, typer.Argument(metavar="HARDWARE", help="Chip or platform, the same way.")],
     usecase: Annotated[Text, _option("-u --usecase", "NAME", "Tokens, beams and SLOs of a use case.")] = None,
     input: Annotated[Text, _option("-i --input", "N", "Prompt tokens of a request [1000].")] = None,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine.collectives import HOPS as HOPS
-from genzcli.engine.collectives import NOTHING, Cost, Wire, fastest, send
+from genzcli.engine.collectives import HOPS, NOTHING, Cost, Wire, fastest, send
 from genzcli.numeric import both, ceil, floor, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Level, Platform
 from genzcli.spec.noun import Noun, count
