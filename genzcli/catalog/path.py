@@ -110,6 +110,7 @@ def _nowhere(
     """The error of the root that followed the path furthest, with the paths that may have been meant."""
     deepest = max(error.depth for _, error in lost)
     best = [(root, error) for root, error in lost if error.depth == deepest]
+    best = [(root, error) for root, error in best if error.known] or best
     known = list(dict.fromkeys(key for _, error in best for key in error.known))
     error = best[0][1]
     inside = f" in {error.done}" if error.done else ""

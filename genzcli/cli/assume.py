@@ -11,7 +11,7 @@ from genzcli.engine.legal import compute_dtype
 from genzcli.report.words import formats, quantity
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.source import Source
-from genzcli.spec.workload import Scenario
+from genzcli.spec.workload import Plan, Scenario
 
 
 def assumptions(resolved: Resolved) -> tuple[str, ...]:
@@ -59,8 +59,20 @@ def _plan(resolved: Resolved) -> Iterator[str]:
     if resolved.scenario.model.has_experts and request.routing is None:
         yield f"{plan.routing} routing of tokens to experts"
     yield from _idle(request, resolved.scenario)
+    yield from _elsewhere(plan)
     for edit in resolved.edits:
         yield f"{edit.path} set to {edit.value}"
+
+
+def _elsewhere(plan: Plan) -> Iterator[str]:
+    """What lies, or runs, outside the chip's own memory."""
+    if plan.offload:
+        yield f"what the chip's memory does not hold goes to {', '.join(plan.offload)}, read over its link"
+    if plan.attention_on:
+        yield (
+            f"attention runs on the processor beside {plan.attention_on}, with this profile's efficiencies; "
+            "its power and rent are not counted"
+        )
 
 
 def _idle(request: Request, scenario: Scenario) -> Iterator[str]:

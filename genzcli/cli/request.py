@@ -54,10 +54,14 @@ class Request(NamedTuple):
     prefix_hit: str | None = None
     kv_keep: str | None = None
     weight_density: str | None = None
+    offload: str | None = None
+    placement: str | None = None
+    attention_on: str | None = None
     reserve: str | None = None
     price: str | None = None
     slo: tuple[Text, ...] = ()
     set: tuple[Text, ...] = ()
+    place: tuple[Text, ...] = ()
     catalog: tuple[str, ...] = ()
     places: Mapping[str, str] = {}
 
@@ -74,6 +78,9 @@ def _named(word: str, item: Field) -> Field:
 
 # Upper bounds are far beyond any machine: they turn a slip of the keyboard into an error at once.
 _MOST_TOKENS, _MOST_REQUESTS, _MOST_CHIPS, _MOST_BEAMS = 1e8, 1e7, 1e5, 1e4
+
+#: A share of a kind of tensor, in `--place`.
+SHARE = _named("share", ratio("the share that lies in a memory", least=0, most=1))
 
 #: The words that are numbers, with what they may be.
 NUMBERS: Mapping[str, Field] = {

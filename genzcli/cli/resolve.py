@@ -11,7 +11,8 @@ from genzcli import slo
 from genzcli.catalog import check
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.path import set_path
-from genzcli.cli.request import NUMBERS, TENSORS, Request
+from genzcli.cli.request import NUMBERS, SHARE, TENSORS, Request
+from genzcli.engine.placement import KINDS
 from genzcli.errors import CatalogError, GenzError, PlanError, nearest
 from genzcli.spec.dtype import Precision, dtype
 from genzcli.spec.hardware import Platform
@@ -183,6 +184,10 @@ def _plan(request: Request, model: Model, usecase: UseCase) -> Plan:
         "draft_tokens": _number(request, "draft_tokens"),
         "accept": _number(request, "accept"),
         "expectation": _word(request, "expectation"),
+        "placement": _word(request, "placement"),
+        "attention_on": request.attention_on,
+        "offload": None if request.offload is None else _list(request.offload),
+        "place": _placement(request) if request.place else None,
         "reserve": _number(request, "reserve"),
         "price_usd_per_hour": _number(request, "price"),
         **{axis: _number(request, axis) for axis in AXES},
@@ -190,6 +195,27 @@ def _plan(request: Request, model: Model, usecase: UseCase) -> Plan:
     changes = {key: value for key, value in given.items() if value is not None}
     precision = _precision(request, model.precision)
     return Plan(precision=precision, batch=batch, batching=batching, **changes)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _placement(request: Request) -> dict[str, dict[str, float]]:
+    """`kv=host`, `weights=hbm:0.8,host:0.2`: for a kind of tensor, the share in each memory."""
+    found: dict[str, dict[str, float]] = {}
+    for text, where in request.place:
+        kind, sign, memories = (piece.strip() for piece in text.partition("="))
+        if kind not in KINDS or not sign or not memories:
+            cure = f"write it as kv=host or weights=hbm:0.8,host:0.2; kinds: {', '.join(KINDS)}"
+            raise PlanError(f"{check.shortened(text)!r} places nothing", where=where, cure=cure)
+        if kind in found:
+            raise PlanError(f"{kind} is placed twice", where=where, cure="keep one")
+        found[kind] = {}
+        for part in _list(memories):
+            name, sign, share = (piece.strip() for piece in part.partition(":"))
+            found[kind][name] = check.number(share, SHARE, where) if sign else 1.0
+    return found
 
 
 def _batch(request: Request, usecase: UseCase) -> tuple[int, str]:

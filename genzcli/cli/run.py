@@ -99,6 +99,26 @@ def command(
     weight_density: Annotated[
         Text, _option("--weight-density", "SHARE", "Share of the weights kept, with sparsity [1].")
     ] = None,
+    offload: Annotated[
+        Text, _option("--offload", "MEMORY", "Host, CXL or flash takes what the chip's memory does not hold.")
+    ] = None,
+    placement: Annotated[
+        Text,
+        _option(
+            "--placement",
+            "weights-first|kv-first|by-layer",
+            "Who gets the fastest memory [weights-first].",
+        ),
+    ] = None,
+    place: Annotated[
+        list[str] | None,
+        _option(
+            "--place", "KIND=MEMORY", "Stated placement, as kv=host or weights=hbm:0.8,host:0.2; repeatable."
+        ),
+    ] = None,
+    attention_on: Annotated[
+        Text, _option("--attention-on", "MEMORY", "Attention runs on the processor beside this memory.")
+    ] = None,
     reserve: Annotated[
         Text, _option("--reserve", "SHARE", "Share of memory kept free [the profile's].")
     ] = None,
@@ -152,7 +172,7 @@ def _request(words: dict[str, Any]) -> Any:
     for key in ("sp", "flash", "fused"):
         fields[key] = {True: "true", False: "false", None: None}[words[key]]
     fields["sp"] = "true" if words["sp"] else None
-    for key in ("slo", "set"):
+    for key in ("slo", "set", "place"):
         fields[key] = tuple(Text(text, f"--{key}") for text in words[key] or ())
     fields["catalog"] = tuple(words["catalog"] or ())
     return Request(**fields)

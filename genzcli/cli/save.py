@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from genzcli.catalog.find import HARDWARE, built_in, find, is_catalog, path_of, roots, same
@@ -86,6 +86,9 @@ def document(resolved: Resolved, folder: str | None) -> str:
             f"  {item.metric}: {_scalar(exact(cast(float, item.limit), units[item.metric]))}" for item in slos
         ]
     # What --set changed of plan and use case stands above already, resolved.
+    if resolved.scenario.plan.place:
+        lines.append("place:")
+        lines += [f"  {kind}: {_shares(shares)}" for kind, shares in resolved.scenario.plan.place.items()]
     edits = [edit for edit in resolved.edits if edit.root not in ("plan", "usecase")]
     if edits:
         lines.append("set:")
@@ -123,6 +126,11 @@ def _words(resolved: Resolved, folder: str | None) -> Iterator[tuple[str, Any]]:
     yield "stack", _located(request, request.stack or "generic", ("profiles",), folder)
     for word in ("routing", "imbalance", "uneven", "flash", "fused", "overlap", "reserve"):
         yield word, getattr(plan, word)
+    if plan.offload:
+        yield "offload", ",".join(plan.offload)
+    if plan.placement != "weights-first":
+        yield "placement", plan.placement
+    yield "attention_on", plan.attention_on or None
     for word in ("chunk", "prefix_hit", "kv_keep", "weight_density"):
         yield word, getattr(plan, word)
     if request.draft is not None:
@@ -140,6 +148,10 @@ def _precision(precision: Precision) -> str:
     if precision.explicit_compute:
         tensors.append(f"compute={precision.compute}")
     return ",".join((precision.compute, *tensors))
+
+
+def _shares(shares: Mapping[str, Any]) -> str:
+    return _scalar(",".join(f"{name}:{share!r}" for name, share in shares.items()))
 
 
 def _located(request: Request, name: str, kinds: tuple[str, ...], folder: str | None) -> str:

@@ -130,7 +130,7 @@ def _request(entry: Entry, shared: Entry | None, folder: str, catalogs: tuple[st
             raise CatalogError(f"{word!r} is missing", where=entry.node.where(), cure=f"add `{word}: NAME`")
     places = {word: node.where(path) for word, (node, path) in entry.found.items()}
     for word, (node, path) in entry.found.items():
-        if word in ("slo", "set", "catalog"):
+        if word in ("slo", "set", "place", "catalog"):
             continue
         words[word] = _precision(node, path) if word == "precision" else node.text(path)
         if word in _PATHS:
@@ -142,7 +142,8 @@ def _request(entry: Entry, shared: Entry | None, folder: str, catalogs: tuple[st
     return Request(
         **words,
         slo=_objectives(entry, shared),
-        set=_edits(entry, shared),
+        set=_edits(entry, shared, "set"),
+        place=_edits(entry, shared, "place"),
         catalog=(*catalogs, *folders),
         places=places,
     )
@@ -187,10 +188,10 @@ def _objectives(entry: Entry, shared: Entry | None) -> tuple[Text, ...]:
     return tuple(found)
 
 
-def _edits(entry: Entry, shared: Entry | None) -> tuple[Text, ...]:
+def _edits(entry: Entry, shared: Entry | None, word: str) -> tuple[Text, ...]:
     """`set:` as a mapping of path to value, or as a list of PATH=VALUE where one path changes twice."""
     found: list[Text] = []
-    for node, path in _tables(entry, shared, "set"):
+    for node, path in _tables(entry, shared, word):
         if node.items is not None:
             found += _listed(node, path)
             continue

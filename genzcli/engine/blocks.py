@@ -55,6 +55,11 @@ def kernels(
     return mixers.kernels(block.mixer, visit, shard, flash=options.flash)
 
 
+def new_kv_bytes(block: Block, visit: Prefill | DecodeStep, shard: Shard) -> Number:
+    """Keys and values that a pass adds to the cache of one layer on one chip."""
+    return 0 if block.mixer is None else visit.tokens * mixers.kv_bytes_per_token(block.mixer, shard)
+
+
 def after_kernel(
     block: Block, d_model: Number, tokens: Number, shard: Shard, options: Options
 ) -> tuple[Operator, ...]:

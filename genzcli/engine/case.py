@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from genzcli.engine import legal, memory, network
 from genzcli.engine.blocks import Options
 from genzcli.engine.feedforward import Routing
-from genzcli.engine.memory import Demand, Need
+from genzcli.engine.memory import Demand
 from genzcli.engine.ops import Bytes, Shard
-from genzcli.engine.passes import Setting
+from genzcli.engine.passes import Away, Setting
+from genzcli.engine.placement import Need, Storage, Streams, place, storage
 from genzcli.engine.result import Memory
 from genzcli.engine.roofline import Rates
 from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import ceil, maximum, minimum
-from genzcli.spec.hardware import Chip
 from genzcli.spec.noun import Noun, noun, other
 from genzcli.spec.workload import Scenario
 
@@ -43,31 +43,34 @@ class Case(Noun):
         seen: dict[int, Setting] = {}
         for item in self.settings:
             if id(item) not in seen:
-                rates = item.rates.replace(phase=phase)
-                seen[id(item)] = item.replace(rates=rates, explain=item.explain and explain)
+                rates, away = item.rates.replace(phase=phase), item.away
+                if away is not None:
+                    away = away.replace(rates=away.rates.replace(phase=phase))
+                seen[id(item)] = item.replace(rates=rates, away=away, explain=item.explain and explain)
         return self.replace(settings=tuple(seen[id(item)] for item in self.settings))
 
 
 def prepare(scenario: Scenario, explain: bool) -> Case:
     """Shard, memory, placement and rates."""
-    plan, model, chip = scenario.plan, scenario.model, scenario.platform.chip
+    plan, model = scenario.plan, scenario.model
     shard = _shard(scenario)
     pipeline, wanted = stages(model, plan.pp), demand(scenario, shard)
     draft = _draft(scenario, explain)
     beside = None if draft is None else memory.heaviest(draft.setting.model, draft.stages, wanted)
-    held, needs = memory.fit(model, chip, pipeline, wanted, beside)
-    fits, requests = held.used_bytes <= held.capacity_bytes, wanted.requests
+    room = storage_of(scenario)
+    held, needs = memory.fit(model, room, pipeline, wanted, beside)
+    fits, requests = held.deficit_bytes <= 0, wanted.requests
     if plan.batching == "continuous":
         requests = minimum(requests, maximum(1, held.max_batch / plan.dp))
         fits, most = held.max_batch >= plan.dp, held.max_batch
-        held, needs = memory.fit(model, chip, pipeline, wanted.replace(requests=requests), beside)
+        held, needs = memory.fit(model, room, pipeline, wanted.replace(requests=requests), beside)
         held = held.replace(max_batch=most)
         draft = None if draft is None else draft.replace(requests=requests)
-    setting = _setting(scenario, shard, needs[0], requests, explain)
+    setting = _setting(scenario, shard, place(needs[0], room)[1], requests, explain)
     return Case(
         scenario=scenario,
         stages=pipeline,
-        settings=_placed(setting, needs, chip, wanted.reserve),
+        settings=_placed(setting, needs, room),
         memory=held,
         requests=requests,
         fits=fits,
@@ -87,11 +90,17 @@ def _shard(scenario: Scenario) -> Shard:
     )
 
 
-def _setting(scenario: Scenario, shard: Shard, held: Need, requests: Number, explain: bool) -> Setting:
-    """What the passes of a stage share, with the rates of a chip that holds `held`."""
+def storage_of(scenario: Scenario) -> Storage:
+    """The memories of one chip, less what the software keeps free."""
+    plan, profile = scenario.plan, scenario.profile
+    reserve = profile.reserve if plan.reserve is None else plan.reserve
+    return storage(scenario.platform, plan, reserve)
+
+
+def _setting(scenario: Scenario, shard: Shard, streams: Streams, requests: Number, explain: bool) -> Setting:
+    """What the passes of a stage share, with the rates of a chip that reads its bytes so fast."""
     plan, chip = scenario.plan, scenario.platform.chip
     dtype = legal.compute_dtype(plan, chip)
-    _, streams = memory.place(held, chip, demand(scenario, shard).reserve)
     return Setting(
         model=scenario.model,
         platform=network.extended(scenario.platform, plan.chips),
@@ -104,7 +113,30 @@ def _setting(scenario: Scenario, shard: Shard, held: Need, requests: Number, exp
             fused=plan.fused,
         ),
         overlap=plan.overlap,
+        away=_away(scenario, dtype),
         explain=explain,
+    )
+
+
+def _away(scenario: Scenario, dtype: str) -> Away | None:
+    """Attention beside another memory: its processor's rates there, the link's for what goes to and fro."""
+    name = scenario.plan.attention_on
+    if not name:
+        return None
+    platform = scenario.platform
+    tier = {**platform.chip.memory, **platform.memory}[name]
+    assert tier.processor is not None  # legal.check saw to it
+    link = 1 / tier.bandwidth_bytes_per_s
+    return Away(
+        rates=Rates(
+            dtype=dtype,
+            flop_per_s=tier.processor.peak_flop_per_s,
+            weights=link,
+            kv=1 / tier.processor.bandwidth_bytes_per_s,
+            activations=link,
+            profile=scenario.profile,
+        ),
+        latency_s=tier.latency_s,
     )
 
 
@@ -119,11 +151,11 @@ def _draft(scenario: Scenario, explain: bool) -> Case | None:
     return prepare(own, explain)
 
 
-def _placed(setting: Setting, needs: list[Need], chip: Chip, reserve: Number) -> tuple[Setting, ...]:
-    """A setting for each stage; the same one where a single tier leaves nothing to place."""
-    if len(memory.storage(chip)) == 1:
+def _placed(setting: Setting, needs: list[Need], room: Storage) -> tuple[Setting, ...]:
+    """A setting for each stage; the same one where a single memory leaves nothing to place."""
+    if len(room.shelves) == 1:
         return (setting,) * len(needs)
-    streams = [memory.place(held, chip, reserve)[1]._asdict() for held in needs]
+    streams = [place(held, room)[1]._asdict() for held in needs]
     return tuple(setting.replace(rates=setting.rates.replace(**each)) for each in streams)
 
 
@@ -141,7 +173,6 @@ def demand(scenario: Scenario, shard: Shard) -> Demand:
         together=plan.batching == "static",
         page_tokens=profile.page_tokens,
         activation_tokens=_bound(profile.activation_tokens, plan.chunk),
-        reserve=profile.reserve if plan.reserve is None else plan.reserve,
         shard=shard,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine import energy, legal
-from genzcli.engine.case import Case, prepare, running
+from genzcli.engine.case import Case, prepare, running, storage_of
 from genzcli.engine.metrics import metrics
 from genzcli.engine.result import Estimate, Metrics, Phase
 from genzcli.engine.roofline import Parts
@@ -55,10 +55,25 @@ def _why(case: Case) -> str:
     keys = ("used", "capacity", "weights", "kv", "activations", "reserved")
     used, capacity, *parts = (show(float(getattr(held, f"{key}_bytes")), "bytes") for key in keys)
     weights, kv, activations, reserved = parts
+    needs = f"needs {used} on each chip and has {capacity}"
+    full = _overfull(case)
+    if full is not None:
+        name, size, room = full
+        needs = f"places {show(size, 'bytes')} in {name} and that has {show(room, 'bytes')}"
     return (
-        f"needs {used} on each chip and has {capacity}: {show(float(held.deficit_bytes), 'bytes')} short "
+        f"{needs}: {show(float(held.deficit_bytes), 'bytes')} short "
         f"(weights {weights}, KV {kv}, activations {activations}, reserved {reserved})"
     )
+
+
+def _overfull(case: Case) -> tuple[str, float, float] | None:
+    """The memory that a stated placement asks too much of: its name, what is in it, what it has."""
+    if not case.scenario.plan.place and not case.scenario.plan.attention_on:
+        return None
+    rooms = {shelf.name: float(shelf.capacity) for shelf in storage_of(case.scenario).shelves}
+    over = {name: float(size) - rooms[name] for name, size in case.memory.tiers.items()}
+    name = max(over, key=lambda name: over[name])
+    return (name, float(case.memory.tiers[name]), rooms[name]) if over[name] > 0 else None
 
 
 def _answer(case: Case, fits: Flag, prefill: Timing, decode: Timing | None) -> Estimate:

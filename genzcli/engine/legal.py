@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from genzcli.engine import mixers
@@ -10,7 +11,7 @@ from genzcli.engine.speculation import expected_tokens
 from genzcli.errors import PlanError
 from genzcli.numeric import any_true, both, is_array, negate
 from genzcli.spec.dtype import BITS, native
-from genzcli.spec.hardware import Chip
+from genzcli.spec.hardware import Chip, Tier
 from genzcli.spec.model import Mixer, Model, Moe
 from genzcli.spec.workload import Plan, Scenario
 
@@ -41,6 +42,7 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
         ),
     )
     yield from _room_problems(scenario)
+    yield from _memory_problems(scenario)
     yield from _draft_problems(plan)
 
 
@@ -62,6 +64,58 @@ def _draft_problems(plan: Plan) -> Iterator[Problem]:
             where="--accept",
             cure="give a chance above 0, or --expectation leviathan",
         ),
+    )
+
+
+def _memory_problems(scenario: Scenario) -> Iterator[Problem]:
+    """Memories that the plan names and the machine lacks; shares that do not add up."""
+    plan, far = scenario.plan, scenario.platform.memory
+    near = {name: tier for name, tier in scenario.platform.chip.memory.items() if tier.role == "storage"}
+    for name in plan.offload:
+        yield name not in far, partial(_no_memory, name, far, "--offload", scenario.platform.name)
+    for kind, shares in plan.place.items():
+        for name in shares:
+            missing = name not in near and name not in far
+            yield missing, partial(_no_memory, name, {**near, **far}, "--place", scenario.platform.name)
+        total = _sum(shares)
+        whole = both(total > 1 - 1e-6, total < 1 + 1e-6)
+        yield negate(whole), partial(_uneven_shares, kind, shares)
+    if not plan.attention_on:
+        return
+    able = {name: tier for name, tier in {**near, **far}.items() if tier.processor is not None}
+    yield (
+        plan.attention_on not in able,
+        partial(
+            _no_memory, plan.attention_on, able, "--attention-on", scenario.platform.name, " with a processor"
+        ),
+    )
+    yield (
+        "kv" in plan.place,
+        lambda: PlanError(
+            f"the cache lies where attention runs, in {plan.attention_on}",
+            where="--place",
+            cure="leave out kv, or --attention-on",
+        ),
+    )
+
+
+def _sum(shares: Mapping[str, Number]) -> Number:
+    total: Number = 0.0
+    for share in shares.values():
+        total = total + share
+    return total
+
+
+def _no_memory(name: str, known: Mapping[str, Tier], where: str, platform: str, kind: str = "") -> PlanError:
+    names = ", ".join(known)
+    add = f"give {platform} one under `memory:`, with capacity and bandwidth as one chip sees them"
+    cure = f"it has {names}" if names else add
+    return PlanError(f"{platform} has no memory{kind} named {name!r}", where=where, cure=cure)
+
+
+def _uneven_shares(kind: str, shares: Mapping[str, Number]) -> PlanError:
+    return PlanError(
+        f"the shares of {kind} add up to {_sum(shares):g}", where="--place", cure="make them add up to 1"
     )
 
 

@@ -1,4 +1,4 @@
-"""What has to fit on a chip, where it lies, and what that costs a byte."""
+"""What has to fit on a chip, and how many requests do."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from genzcli.engine import blocks
 from genzcli.engine.mixers import held_bytes
 from genzcli.engine.ops import Bytes, Shard
+from genzcli.engine.placement import Limit, Need, Storage, limits, place
 from genzcli.engine.result import Memory
 from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import ceil, floor, maximum, minimum, where
 from genzcli.spec.dtype import Precision
-from genzcli.spec.hardware import Chip
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, count, flag, noun, ratio
 
@@ -32,7 +32,6 @@ class Demand(Noun):
     together: bool = flag("all prompts are in flight at once; else one at a time")
     page_tokens: Number = ratio("tokens a page of cache holds")
     activation_tokens: Number | None = ratio("most tokens in a layer at once; None for the whole pass")
-    reserve: Number = ratio("share of every tier kept free")
     shard: Shard = noun(Shard, "how layers are cut")
 
 
@@ -43,26 +42,6 @@ class Slope(NamedTuple):
     kv_per_request: Number
     act_per_token: Number
     act_per_request: Number  # logits
-
-
-class Need(NamedTuple):
-    """Bytes that one chip of a stage has to hold beside the reserve."""
-
-    weights: Number
-    kv: Number
-    activations: Number
-
-    @property
-    def total(self) -> Number:
-        return self.weights + self.kv + self.activations
-
-
-class Streams(NamedTuple):
-    """Seconds a byte of each kind of tensor, from where it is placed."""
-
-    weights: Number
-    kv: Number
-    activations: Number
 
 
 def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
@@ -154,23 +133,6 @@ def largest_batch(line: Slope, room: Number, demand: Demand) -> Number:
     return maximum(0, where(over, most - 1, most))
 
 
-def storage(chip: Chip) -> tuple[tuple[str, Number, Number], ...]:
-    """(name, capacity, bandwidth) of the tiers that hold things, fastest first."""
-    return tuple(
-        (name, tier.capacity_bytes, tier.bandwidth_bytes_per_s)
-        for name, tier in chip.memory.items()
-        if tier.role == "storage"
-    )
-
-
-def capacity_bytes(chip: Chip) -> Number:
-    """Bytes of all storage tiers."""
-    total: Number = 0
-    for _, capacity, _ in storage(chip):
-        total = total + capacity
-    return total
-
-
 def need(line: Slope, demand: Demand) -> Need:
     """What the demanded requests take."""
     requests = demand.requests
@@ -187,21 +149,24 @@ def heaviest(model: Model, pipeline: tuple[Stage, ...], demand: Demand) -> Slope
 
 
 def fit(
-    model: Model, chip: Chip, pipeline: tuple[Stage, ...], demand: Demand, beside: Slope | None = None
+    model: Model, storage: Storage, pipeline: tuple[Stage, ...], demand: Demand, beside: Slope | None = None
 ) -> tuple[Memory, list[Need]]:
     """Memory of the busiest stage, the one with the most bytes in use, and what each stage needs.
 
     `beside` is what a draft model adds to every stage.
     """
-    capacity = capacity_bytes(chip)
-    reserved = capacity * demand.reserve
+    capacity = storage.capacity
+    reserved = capacity * storage.reserve
+    bounds = tuple(limits(storage))
     lines = [_with(slope(model, stage, demand), beside) for stage in pipeline]
     needs = [need(line, demand) for line in lines]
-    worst, most = needs[0], _largest(lines[0], capacity - reserved, demand)
+    worst, most = needs[0], _largest(lines[0], bounds, demand)
+    short = _short(needs[0], bounds)
     for line, here in zip(lines[1:], needs[1:], strict=True):
         more = here.total > worst.total
         worst = Need(*(where(more, new, old) for new, old in zip(here, worst, strict=True)))
-        most = minimum(most, _largest(line, capacity - reserved, demand))
+        most = minimum(most, _largest(line, bounds, demand))
+        short = maximum(short, _short(here, bounds))
     held = Memory(
         weights_bytes=worst.weights,
         kv_bytes=worst.kv,
@@ -209,8 +174,9 @@ def fit(
         reserved_bytes=reserved,
         used_bytes=worst.total + reserved,
         capacity_bytes=capacity,
+        deficit_bytes=short,
         max_batch=most * demand.groups,
-        tiers=place(worst, chip, demand.reserve)[0],
+        tiers=place(worst, storage)[0],
     )
     return held, needs
 
@@ -227,30 +193,28 @@ def _with(line: Slope, draft: Slope | None) -> Slope:
     )
 
 
-def _largest(line: Slope, usable: Number, demand: Demand) -> Number:
-    room = usable - line.weights
-    return where(room > 0, largest_batch(line, room, demand), 0)
+def _short(held: Need, bounds: tuple[Limit, ...]) -> Number:
+    """Bytes too many under the limit that is broken most; negative where all hold."""
+    short = bounds[0].of(held) - bounds[0].room
+    for bound in bounds[1:]:
+        short = maximum(short, bound.of(held) - bound.room)
+    return short
 
 
-def place(held: Need, chip: Chip, reserve: Number) -> tuple[dict[str, Number], Streams]:
-    """Fill the tiers fastest first with activations, then weights, then the cache.
+def _largest(line: Slope, bounds: tuple[Limit, ...], demand: Demand) -> Number:
+    """Most requests of one group under every limit."""
+    most = _largest_under(line, bounds[0], demand)
+    for bound in bounds[1:]:
+        most = minimum(most, _largest_under(line, bound, demand))
+    return most
 
-    Activations go first since every layer reuses them. The reserve shrinks each tier. Returns the
-    bytes in use of each tier, and the seconds a byte of each kind: sum over tiers of share / bandwidth
-    (one tier after the other). What is too much for all tiers is booked on the last.
-    """
-    tiers = storage(chip)
-    kinds = (held.activations, held.weights, held.kv)
-    used: dict[str, Number] = {name: capacity * reserve for name, capacity, _ in tiers}
-    seconds: list[Number] = [0.0, 0.0, 0.0]
-    below: Number = 0.0  # capacity of the faster tiers
-    for index, (name, capacity, bandwidth) in enumerate(tiers):
-        above = below + capacity * (1 - reserve) if index < len(tiers) - 1 else held.total
-        start: Number = 0.0  # where this kind begins in the one long row of bytes
-        for kind, size in enumerate(kinds):
-            here = maximum(0, minimum(start + size, above) - maximum(start, below))
-            used[name] = used[name] + here
-            seconds[kind] = seconds[kind] + here / maximum(size, 1e-30) / bandwidth
-            start = start + size
-        below = above
-    return used, Streams(weights=seconds[1], kv=seconds[2], activations=seconds[0])
+
+def _largest_under(line: Slope, bound: Limit, demand: Demand) -> Number:
+    part = Slope(
+        weights=line.weights * bound.weights,
+        kv_per_request=line.kv_per_request * bound.kv,
+        act_per_token=line.act_per_token * bound.activations,
+        act_per_request=line.act_per_request * bound.activations,
+    )
+    room = bound.room - part.weights
+    return where(room >= 0 if bound.weights == 0 else room > 0, largest_batch(part, room, demand), 0)

@@ -83,6 +83,11 @@ def kv_bytes_per_token(mixer: Mixer, shard: Shard) -> Number:
             return 0
 
 
+def has_cache(mixer: Mixer | None) -> bool:
+    """Its kernel reads a cache of keys and values, not a state."""
+    return isinstance(mixer, (Attention, LatentAttention))
+
+
 def peak_width(mixer: Mixer, shard: Shard) -> Number:
     """Elements a token holds at the mixer's widest point."""
     match mixer:

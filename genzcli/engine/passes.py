@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import blocks, network, roofline
+from genzcli.engine import blocks, mixers, network, roofline
 from genzcli.engine.blocks import Options
 from genzcli.engine.network import Group
 from genzcli.engine.ops import Collective, Operator, Shard
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from genzcli.numeric import Number
 
 
+class Away(Noun):
+    """Where attention runs when it does not run on the chip."""
+
+    rates: Rates = noun(Rates, "of the processor, and of the link for what is sent there and back")
+    latency_s: Number = ratio("seconds one way over the link")
+
+
 class Setting(Noun):
     """What stays the same over the passes of a scenario."""
 
@@ -30,6 +37,7 @@ class Setting(Noun):
     rates: Rates = noun(Rates, "seconds a FLOP and a byte")
     options: Options = noun(Options, "techniques")
     overlap: Number = ratio("share of a collective that compute may hide", default=0.0)
+    away: Away | None = noun(Away, "attention runs elsewhere", default=None)
     explain: bool = flag("keep the operator rows", default=False)
 
     def group(self, name: str) -> Group:
@@ -97,8 +105,34 @@ def run_before(setting: Setting, name: str, tokens: Number, rows: list[OperatorT
 
 def run_kernels(setting: Setting, name: str, visit: Prefill | DecodeStep, rows: list[OperatorTime]) -> Parts:
     """A layer's attention kernel or recurrence."""
-    operators = blocks.kernels(setting.model.blocks[name], visit, setting.shard, setting.options)
+    block = setting.model.blocks[name]
+    operators = blocks.kernels(block, visit, setting.shard, setting.options)
+    if setting.away is not None and mixers.has_cache(block.mixer):
+        return _run_away(
+            setting, setting.away, operators, blocks.new_kv_bytes(block, visit, setting.shard), name, rows
+        )
     return run_all(setting, operators, name, rows)
+
+
+def _run_away(
+    setting: Setting,
+    away: Away,
+    operators: tuple[Operator, ...],
+    new_kv: Number,
+    block: str,
+    rows: list[OperatorTime],
+) -> Parts:
+    """Attention where its cache lies: queries and new keys and values go there, outputs come back.
+
+    The chip waits meanwhile, and its units are not busy.
+    """
+    first = operators[0]
+    sent = (first.replace(activation_bytes=first.activation_bytes + new_kv), *operators[1:])
+    there = run_all(setting.replace(rates=away.rates), sent, block, rows)
+    crossing = Parts(network=2 * away.latency_s)
+    if setting.explain and away.latency_s > 0:
+        rows.append(OperatorTime(name="link", kind="step", block=block, network_s=crossing.network))
+    return Parts(there.compute, there.memory, there.network, there.overhead, flop=there.flop) + crossing
 
 
 def run_after(setting: Setting, name: str, tokens: Number, rows: list[OperatorTime]) -> Parts:

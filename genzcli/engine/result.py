@@ -23,16 +23,12 @@ class Memory(Noun):
     activations_bytes: Number = quantity("bytes", "peak working set of a pass", least=0)
     reserved_bytes: Number = quantity("bytes", "kept by the serving software", least=0)
     used_bytes: Number = quantity("bytes", "the four together", least=0)
-    capacity_bytes: Number = quantity("bytes", "storage tiers together", least=0)
+    capacity_bytes: Number = quantity("bytes", "memories in use together", least=0)
+    deficit_bytes: Number = ratio("bytes short, where memory is shortest; negative when there is room")
     max_batch: Number = count(
         "largest batch of the platform that fits; 0 if the weights alone do not", least=0
     )
-    tiers: Mapping[str, Number] = other("bytes used in each storage tier, fastest first", default={})
-
-    @property
-    def deficit_bytes(self) -> Number:
-        """Bytes short on each chip; negative when there is room."""
-        return self.used_bytes - self.capacity_bytes
+    tiers: Mapping[str, Number] = other("bytes used in each memory, fastest first", default={})
 
 
 class OperatorTime(Noun):

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from genzcli.engine.estimate import estimate
-from genzcli.engine.memory import capacity_bytes, weights_of
+from genzcli.engine.memory import weights_of
+from genzcli.engine.placement import own_capacity
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
 from genzcli.explore.plan import choose
@@ -65,7 +66,7 @@ def _counts(scenario: Scenario) -> list[int]:
     whole = int(platform.chips)
     most = _MOST_CHIPS if platform.scale_out is not None else whole
     reserve = scenario.profile.reserve if plan.reserve is None else plan.reserve
-    room = capacity_bytes(platform.chip) * (1 - reserve)
+    room = own_capacity(platform.chip) * (1 - reserve)
     least = weights_of(scenario.model, plan.precision) / room
     powers = [2**i for i in range(13)]
     tried = {n for p in powers for n in (p, p * 3 // 2, p * whole)}

@@ -106,6 +106,10 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "prefix_hit": plan.prefix_hit,
         "kv_keep": plan.kv_keep,
         "weight_density": plan.weight_density,
+        "offload": list(plan.offload),
+        "placement": plan.placement,
+        "place": {kind: dict(shares) for kind, shares in plan.place.items()},
+        "attention_on": plan.attention_on or None,
         "reserve": asked.profile.reserve if plan.reserve is None else plan.reserve,
     }
 

@@ -28,8 +28,15 @@ CLASSES = ("gpu", "tpu", "neuron", "asic", "sram", "wafer", "edge", "cpu", "hypo
 TOPOLOGIES = ("ring", "switch", "fully-connected")
 
 
+class Processor(Noun):
+    """Compute that sits beside a memory: a host's CPU, or processing in memory."""
+
+    peak_flop_per_s: Number = quantity("flop/s", "peak of matrix products, whatever the format")
+    bandwidth_bytes_per_s: Number = quantity("bytes/s", "what it reads its own memory at")
+
+
 class Tier(Noun):
-    """One memory of a chip. Tiers are listed fastest first."""
+    """One memory, as one chip sees it. Tiers are listed fastest first."""
 
     capacity_bytes: Number = quantity("bytes", "bytes the device reports, not the label on the box")
     bandwidth_bytes_per_s: Number = quantity("bytes/s", "peak of reads, one chip")
@@ -38,6 +45,11 @@ class Tier(Noun):
         "storage",
         "cache",
         default="storage",
+    )
+    parallel: bool = flag("streams at the same time as the tier after it, not before it", default=False)
+    latency_s: Number = quantity("s", "one way over the link to it", least=0, default=0.0)
+    processor: Processor | None = noun(
+        Processor, "compute beside it, which attention may run on", default=None
     )
 
 
@@ -119,6 +131,11 @@ class Platform(Noun):
     chip: Chip = other("what it is made of")
     levels: tuple[Level, ...] = other("network levels, innermost first", default=())
     scale_out: Level | None = noun(Level, "what joins several of these platforms", default=None)
+    memory: Mapping[str, Tier] = nouns(
+        Tier,
+        "memories behind a link (host, cxl, flash), a chip's share of each; used only where a plan says so",
+        default={},
+    )
     power_w: Number | None = quantity(
         "W", "peak power of the whole platform; chips x chip power if left out", default=None
     )

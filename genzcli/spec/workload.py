@@ -76,6 +76,20 @@ class Plan(Noun):
     weight_density: Number = ratio(
         "share of the weights kept (unstructured sparsity)", above=0, most=1, default=1.0
     )
+    offload: tuple[str, ...] = texts(
+        "memories behind a link that take what the chip's own do not hold", default=()
+    )
+    placement: str = choice(
+        "who gets the fastest memory behind the activations; by-layer cuts weights and cache alike",
+        "weights-first",
+        "kv-first",
+        "by-layer",
+        default="weights-first",
+    )
+    place: Mapping[str, Mapping[str, Number]] = other(
+        "stated placement: for weights, kv or activations, the share that lies in each memory", default={}
+    )
+    attention_on: str = text("memory whose processor runs attention, where the cache then lies", default="")
     overlap: Number = ratio("share of a collective that compute may hide", least=0, most=1, default=0.0)
     reserve: Number | None = ratio(
         "share of memory kept free; the profile's if left out", least=0, most=0.95, default=None
