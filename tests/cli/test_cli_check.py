@@ -39,6 +39,9 @@ ROUND_TRIPS = [
     "llama-3.1-8b h100-sxm -n 4 --sp --overlap 0.3 --beams 3 -i 777 -o 31",
     "llama-3.1-8b h100-sxm --set memory.hbm.bandwidth=*2 --set memory.hbm.bandwidth=+7% "
     "--set plan.batch=*3 --set usecase.input_tokens=*2 --set model.layers=16",
+    "llama-3.1-70b h100-sxm -n 2 --offload host --placement by-layer",
+    "llama-3.1-70b hgx-h200 --place kv=hbm:0.25,host:0.75 --place weights=hbm",
+    "llama-3.1-70b h100-sxm -n 4 --attention-on host",
     "gpt-3-175b h100-sxm --tp 64 --uneven pad --slo cost=40USD --slo throughput=3",
 ]
 
