@@ -17,6 +17,7 @@ from genzcli.errors import GenzError
 COMMANDS = {
     "run": "genzcli.cli.run",
     "check": "genzcli.cli.check",
+    "compare": "genzcli.cli.compare",
     "list": "genzcli.cli.list",
     "show": "genzcli.cli.show",
     "lint": "genzcli.cli.lint",

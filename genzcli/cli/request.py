@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genzcli.spec.dtype import Precision
 from genzcli.spec.noun import Field, count, quantity, ratio
@@ -69,6 +69,23 @@ class Request(NamedTuple):
         """The place of a word: a line of a file, or the flag."""
         flag = word.upper() if word in ("model", "hardware") else f"--{word.replace('_', '-')}"
         return self.places.get(word, flag)
+
+
+#: Words that are switches on the command line, and those that may be given several times.
+_SWITCHES = ("flash", "fused")
+LISTS = ("slo", "set", "place")
+
+
+def from_flags(words: Mapping[str, Any]) -> Request:
+    """What a command's parameters ask for."""
+    fields = {key: value for key, value in words.items() if key in Request._fields}
+    for key in _SWITCHES:
+        fields[key] = {True: "true", False: "false", None: None}[words.get(key)]
+    fields["sp"] = "true" if words.get("sp") else None
+    for key in LISTS:
+        fields[key] = tuple(Text(text, f"--{key}") for text in words.get(key) or ())
+    fields["catalog"] = tuple(words.get("catalog") or ())
+    return Request(**fields)
 
 
 def _named(word: str, item: Field) -> Field:

@@ -146,11 +146,12 @@ def command(
     words = dict(locals())  # before any other name is bound: exactly the parameters
     from genzcli.cli.evaluate import evaluate, exit_code
     from genzcli.cli.exits import lenient
+    from genzcli.cli.request import from_flags
     from genzcli.cli.resolve import resolve
     from genzcli.cli.streams import emit, say
 
     kind = chosen(format, json)
-    resolved = resolve(_request(words))
+    resolved = resolve(from_flags(words))
     answer = evaluate(resolved, explain=explain or kind == "json")
     if save is not None:
         from genzcli.cli.save import write
@@ -163,19 +164,6 @@ def command(
     else:
         emit(_report(answer, kind, explain, quiet))
     return lenient(exit_code(answer), exit_zero)
-
-
-def _request(words: dict[str, Any]) -> Any:
-    from genzcli.cli.request import Request, Text
-
-    fields = {key: value for key, value in words.items() if key in Request._fields}
-    for key in ("sp", "flash", "fused"):
-        fields[key] = {True: "true", False: "false", None: None}[words[key]]
-    fields["sp"] = "true" if words["sp"] else None
-    for key in ("slo", "set", "place"):
-        fields[key] = tuple(Text(text, f"--{key}") for text in words[key] or ())
-    fields["catalog"] = tuple(words["catalog"] or ())
-    return Request(**fields)
 
 
 def _report(answer: Any, kind: str, explain: bool, quiet: bool) -> str:

@@ -1,0 +1,162 @@
+"""`genz compare`: one question on several platforms, or changed in several ways, side by side."""
+
+from typing import Annotated, Any
+
+import typer
+
+from genzcli.cli.formats import Format, Json, Quiet, chosen
+from genzcli.cli.question import asks
+
+
+def compare(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As for `genz run`; or a scenario file.")],
+    hardware: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="HARDWARE…", help="Chips or platforms; or further scenario files."),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change",
+            metavar="WORD=VALUE",
+            help="The same with one thing changed: a long flag, as precision=fp8, or a path, as "
+            "memory.hbm.bandwidth=*2; several at once between semicolons; repeatable.",
+        ),
+    ] = None,
+    fit: Annotated[
+        bool, typer.Option("--fit", help="Where it does not fit, take as many chips as it needs.")
+    ] = False,
+    format: Format = "table",
+    json: Json = False,
+    quiet: Quiet = False,
+    **words: Any,
+) -> int:
+    """Several answers side by side: the first, and what differs from it.
+
+    Every further platform, every --change, and every scenario of a file is a column. The exit code is 0
+    whatever the verdicts; 2 for bad input.
+
+    \b
+    Examples:
+      genz compare llama-3.1-70b hgx-h100 mi300x-x8 tpu-v5e-16 groqrack cs-3 -u chat --fit
+      genz compare llama-3.1-70b h100-sxm -n 8 --change precision=fp8 --change memory.hbm.bandwidth=*2
+      genz compare before.yaml after.yaml
+    """
+    from genzcli.cli.streams import emit
+
+    kind = chosen(format, json)
+    columns = _columns(model, list(hardware or ()), list(change or ()), fit, words)
+    emit(_report(columns, kind, quiet))
+    return 0
+
+
+command = asks(compare)
+
+
+def _columns(
+    model: str, hardware: list[str], changes: list[str], fit: bool, words: dict[str, Any]
+) -> list[Any]:
+    """The answers under their names; one that cannot be asked fails the whole."""
+    from genzcli.cli.evaluate import evaluate
+    from genzcli.cli.resolve import resolve
+    from genzcli.errors import GenzError
+    from genzcli.report.difference import Column
+
+    columns = []
+    for name, request, where in _questions(model, hardware, changes, words):
+        try:
+            resolved = resolve(request)
+            answer = evaluate(resolved)
+            if fit and not answer.estimate.fits:
+                answer = _fitting(request, resolved) or answer
+        except GenzError as error:
+            raise (error.at(where) if where else error) from None
+        columns.append(Column(name, answer))
+    return columns
+
+
+def _fitting(request: Any, resolved: Any) -> Any:
+    """The answer on the fewest chips that hold it; None where no number of them does."""
+    from genzcli.cli.evaluate import evaluate
+    from genzcli.cli.resolve import resolve
+    from genzcli.explore.cure import smallest_chips
+
+    found = smallest_chips(resolved.scenario, resolved.fixed)
+    if found is None:
+        return None
+    return evaluate(resolve(request._replace(chips=str(int(found.plan.chips)))))
+
+
+def _questions(model: str, hardware: list[str], changes: list[str], words: dict[str, Any]) -> list[Any]:
+    """(name, request, place) of each column: the first is what the others are compared with."""
+    from genzcli.cli.question import changed
+    from genzcli.cli.request import from_flags
+    from genzcli.errors import GenzError
+
+    if _is_scenario(model):
+        found = _of_files([model, *hardware], words)
+    elif not hardware:
+        raise GenzError(
+            "no hardware is named", where="HARDWARE", cure="name a chip or a platform, or several"
+        )
+    else:
+        found = [(name, from_flags({**words, "model": model, "hardware": name}), "") for name in hardware]
+    base = found[0][1]
+    found += [(text, changed(base, text, "--change"), f"--change {text}") for text in changes]
+    if len(found) < 2:
+        cure = "name further hardware, or a change, as --change precision=fp8"
+        raise GenzError("there is nothing to compare with", where="HARDWARE", cure=cure)
+    return found
+
+
+def _is_scenario(path: str) -> bool:
+    """A YAML file that names its hardware is a question, not a model."""
+    import os
+
+    from genzcli.catalog.document import read
+
+    if not path.endswith((".yaml", ".yml")) or not os.path.isfile(path):
+        return False
+    entries = read(path).entries or {}
+    return "hardware" in entries or "scenarios" in entries
+
+
+def _of_files(paths: list[str], words: dict[str, Any]) -> list[Any]:
+    from genzcli.cli.scenarios import read_file
+    from genzcli.errors import GenzError
+
+    given = [word for word, value in words.items() if value and word != "catalog"]
+    if given:
+        flag = f"--{given[0].replace('_', '-')}"
+        raise GenzError(
+            "stands beside scenario files", where=flag, cure="write it into them, or use --change"
+        )
+    found = []
+    for path in paths:
+        for request in read_file(path, tuple(words.get("catalog") or ())):
+            if isinstance(request, GenzError):
+                raise request
+            label = request.name or f"{request.model} on {request.hardware}"
+            found.append((label, request, ""))
+    return found
+
+
+def _report(columns: list[Any], kind: str, quiet: bool) -> str:
+    from genzcli.report import difference
+
+    if kind == "json":
+        from genzcli.report.json import dumps
+
+        return dumps(difference.document(columns))
+    if kind == "csv":
+        from genzcli.report import csv
+
+        return csv.table({"name": name, **csv.record(answer)} for name, answer in columns)
+    page = difference.page(columns, quiet)
+    if kind == "markdown":
+        from genzcli.report.markdown import markdown
+
+        return markdown(page, False)
+    from genzcli.report.table import render
+
+    return render(page)
