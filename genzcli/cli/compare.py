@@ -31,7 +31,7 @@ def compare(
     quiet: Quiet = False,
     **words: Any,
 ) -> int:
-    """Several answers side by side: the first, and what differs from it.
+    """Several platforms or changes side by side, with what differs.
 
     Every further platform, every --change, and every scenario of a file is a column. The exit code is 0
     whatever the verdicts; 2 for bad input.
