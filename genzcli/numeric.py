@@ -96,6 +96,11 @@ def any_true(flag: Flag) -> bool:
     return flag if isinstance(flag, bool) else bool(flag.any())
 
 
+def largest(x: Number) -> float:
+    """The largest element; a plain number itself."""
+    return x if isinstance(x, _PLAIN) else float(x.max())
+
+
 def both(a: Flag, b: Flag) -> Flag:
     """Both hold, elementwise."""
     if isinstance(a, bool) and isinstance(b, bool):

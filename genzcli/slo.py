@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.errors import GenzError
+from genzcli.numeric import negate, where
 from genzcli.spec.metric import METRICS, limit, metric_name
 from genzcli.spec.workload import Slo
 
@@ -76,6 +77,23 @@ def _judge(estimate: Estimate, slo: Slo) -> Judged:
         bool(slack >= 0),
         float(slack),
     )
+
+
+def failures(estimate: Estimate, slos: tuple[Slo, ...]) -> Number:
+    """How many objectives each of many scenarios misses, by the rules of `judge`; the numbers are arrays."""
+    missed: Number = 0
+    for slo in slos:
+        metric = METRICS[slo.metric]
+        actual = getattr(estimate.metrics, metric.field)
+        vacuous = slo.metric in ("tpot", "user_throughput")
+        if actual is None:
+            missed = missed + (0 if vacuous else 1)
+            continue
+        slack = slo.limit - actual if metric.ceiling else actual - slo.limit
+        # One output token beside others: its interval is not a number.
+        failed = negate(slack / slo.limit >= 0) if not vacuous else slack / slo.limit < 0
+        missed = missed + where(failed, 1, 0)
+    return missed
 
 
 def verdict(judged: tuple[Judged, ...]) -> str | None:

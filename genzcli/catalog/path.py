@@ -59,6 +59,86 @@ def set_path(parts: Mapping[str, Noun], path: str, text: str) -> dict[str, Noun]
     return _set_first(parts, candidates, keys, path, text)
 
 
+def numeric_field(parts: Mapping[str, Noun], path: str) -> tuple[str, list[str], Field] | None:
+    """(root, keys, field) of a path that leads to one number which may be an array; None elsewhere."""
+    keys = path.strip().split(".")
+    roots = [keys[0]] if keys[0] in ROOTS else _candidates(parts)
+    keys = keys[1:] if keys[0] in ROOTS else keys
+    for root in roots:
+        try:
+            _resolve(_noun(parts, root), keys, root)
+        except (_Lost, CatalogError):
+            continue
+        item = _leaf_field(_noun(parts, root), keys)
+        return (root, keys, item) if item is not None and _broadcasts(root, item) else None
+    return None
+
+
+def _leaf_field(noun: Noun, keys: list[str]) -> Field | None:
+    """The field at the end of a path; that of a mapping of numbers for its entries."""
+    item = _field(noun, keys[0])
+    if item is None or len(keys) == 1:
+        return item
+    value = getattr(noun, item.name)
+    if isinstance(value, Noun):
+        return _leaf_field(value, keys[1:])
+    if item.kind == "numbers":
+        return item
+    name, rest = _entry(cast("dict[str, Any]", _members(value)), keys[1:])
+    member = cast("dict[str, Any]", _members(value))[name]
+    return _leaf_field(member, rest) if rest and isinstance(member, Noun) else None
+
+
+#: Numbers that stand for a structure: another value is another shape of the computation.
+_STRUCTURE = ("corner", "tp", "pp", "dp", "ep", "year")
+
+
+def _broadcasts(root: str, item: Field) -> bool:
+    if root == "model" or item.name in _STRUCTURE:
+        return False
+    kinds = ("quantity", "ratio", "numbers") if root in _FIRST else ("quantity", "ratio", "count")
+    return item.kind in kinds
+
+
+def put(parts: Mapping[str, Noun], root: str, keys: list[str], value: Any) -> dict[str, Noun]:
+    """`parts` with a value, already checked and perhaps an array, at the end of a path of numbers."""
+    new = _put(_noun(parts, root), keys, value)
+    if root == "chip":
+        return {**parts, "platform": parts["platform"].replace(chip=new)}
+    return {**parts, root: new}
+
+
+def _put(noun: Noun, keys: list[str], value: Any) -> Noun:
+    item = cast(Field, _field(noun, keys[0]))
+    if len(keys) == 1:
+        return noun.replace(**{item.name: value})
+    current = getattr(noun, item.name)
+    if isinstance(current, Noun):
+        return noun.replace(**{item.name: _put(current, keys[1:], value)})
+    members = cast("dict[str, Any]", _members(current))
+    name, rest = _entry(members, keys[1:])
+    if item.kind == "numbers":
+        name = check.number_key(item, name, "")
+    members[name] = _put(members[name], rest, value) if rest else value
+    return noun.replace(**{item.name: tuple(members.values()) if isinstance(current, tuple) else members})
+
+
+def get(parts: Mapping[str, Noun], root: str, keys: list[str]) -> Any:
+    """The value at the end of a path of numbers."""
+    noun: Any = _noun(parts, root)
+    while True:
+        item = cast(Field, _field(noun, keys[0]))
+        value, keys = getattr(noun, item.name), keys[1:]
+        if not keys:
+            return value
+        if not isinstance(value, Noun):
+            name, keys = _entry(cast("dict[str, Any]", _members(value)), keys)
+            value = value[name] if isinstance(value, Mapping) else _members(value)[name]  # type: ignore[index]
+            if not keys:
+                return value
+        noun = value
+
+
 def _candidates(parts: Mapping[str, Noun]) -> list[str]:
     return [root for root in ROOTS if root in parts or (root == "chip" and "platform" in parts)]
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "genzcli.cli.run",
     "check": "genzcli.cli.check",
     "compare": "genzcli.cli.compare",
+    "sweep": "genzcli.cli.sweep",
     "list": "genzcli.cli.list",
     "show": "genzcli.cli.show",
     "lint": "genzcli.cli.lint",

@@ -58,9 +58,15 @@ def changed(base: Request, text: str, where: str) -> Request:
     return base
 
 
+def name_of(word: str) -> str:
+    """The word of a request that a flag, a short flag or a JSON name stands for; a path as it is."""
+    name = word.removeprefix("--")
+    name = name if "." in name else name.replace("-", "_")
+    return _SAME.get(name, name)
+
+
 def _with(base: Request, word: str, value: str, where: str) -> Request:
-    name = word.removeprefix("--").replace("-", "_")
-    name = _SAME.get(name, name)
+    name = name_of(word)
     if name in _NOT_HERE:
         raise PlanError(f"{name} cannot be changed here", where=where, cure="give it to the whole command")
     if name in LISTS:

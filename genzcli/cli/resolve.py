@@ -60,10 +60,40 @@ class Resolved(NamedTuple):
         return _placed(error, self.request)
 
 
+class Loaded(NamedTuple):
+    """Everything that was said, before what was left out is chosen."""
+
+    request: Request
+    parts: Parts
+    bare: bool
+    fixed: dict[str, int]
+    chips: int
+    edits: tuple[Edit, ...]
+
+    @property
+    def scenario(self) -> Scenario:
+        return Scenario(name=self.request.name, **self.parts._asdict())
+
+    @property
+    def hardware(self) -> str:
+        platform = self.parts.platform
+        return platform.chip.name if self.bare else platform.name
+
+
 def resolve(request: Request) -> Resolved:
     """Load what is named, apply what is said, choose what is left out."""
+    loaded = load(request)
     try:
-        return _resolve(request)
+        scenario, note = _laid_out(loaded.scenario, loaded.chips, loaded.fixed)
+    except GenzError as error:
+        raise _placed(error, request) from None
+    return Resolved(request, scenario, loaded.hardware, loaded.bare, loaded.fixed, loaded.edits, note)
+
+
+def load(request: Request) -> Loaded:
+    """Load what is named, apply what is said."""
+    try:
+        return _load(request)
     except GenzError as error:
         raise _placed(error, request) from None
 
@@ -74,7 +104,7 @@ def _catalog(folders: tuple[str, ...], here: str, path: str) -> Catalog:
     return Catalog(folders)
 
 
-def _resolve(request: Request) -> Resolved:
+def _load(request: Request) -> Loaded:
     catalog = _catalog(request.catalog, os.getcwd(), os.environ.get("GENZ_PATH", ""))
     model = _named(request, "model", catalog.model, request.model)
     platform, bare = _named(request, "hardware", catalog.hardware, request.hardware)
@@ -90,12 +120,9 @@ def _resolve(request: Request) -> Resolved:
         plan = plan.replace(draft=_named(request, "draft", catalog.model, request.draft))
     parts = Parts(model, platform, usecase, plan, profile)
     parts, edits = _edited(request, parts)
-    scenario = Scenario(name=request.name, **parts._asdict())
     fixed = _fixed(parts.plan, request, edits)
     chips = _chips(request, parts.platform, bare, fixed)
-    scenario, note = _laid_out(scenario, chips, fixed)
-    hardware = scenario.platform.chip.name if bare else scenario.platform.name
-    return Resolved(request, scenario, hardware, bare, fixed, edits, note)
+    return Loaded(request, parts, bare, fixed, chips, edits)
 
 
 # --- places ---

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from genzcli.engine import energy, legal
 from genzcli.engine.case import Case, prepare, running, storage_of
 from genzcli.engine.metrics import metrics
-from genzcli.engine.result import Estimate, Metrics, Phase
+from genzcli.engine.result import Estimate, Memory, Metrics, Phase
 from genzcli.engine.roofline import Parts
 from genzcli.engine.timing import Timing, time_decode, time_prefill
 from genzcli.numeric import both, is_array, where
@@ -39,7 +39,7 @@ def _unfit(case: Case) -> Estimate:
     return Estimate(
         scenario=case.scenario,
         fits=False,
-        why=_why(case),
+        why=shortage(case.scenario, held),
         memory=held,
         metrics=Metrics(),
         phases={},
@@ -48,15 +48,13 @@ def _unfit(case: Case) -> Estimate:
     )
 
 
-def _why(case: Case) -> str:
-    held = case.memory
-    if is_array(held.deficit_bytes):
-        return "needs more memory than a chip has"
+def shortage(scenario: Scenario, held: Memory) -> str:
+    """What is too much for memory, where, and by how much."""
     keys = ("used", "capacity", "weights", "kv", "activations", "reserved")
     used, capacity, *parts = (show(float(getattr(held, f"{key}_bytes")), "bytes") for key in keys)
     weights, kv, activations, reserved = parts
     needs = f"needs {used} on each chip and has {capacity}"
-    full = _overfull(case)
+    full = _overfull(scenario, held)
     if full is not None:
         name, size, room = full
         needs = f"places {show(size, 'bytes')} in {name} and that has {show(room, 'bytes')}"
@@ -66,14 +64,14 @@ def _why(case: Case) -> str:
     )
 
 
-def _overfull(case: Case) -> tuple[str, float, float] | None:
+def _overfull(scenario: Scenario, held: Memory) -> tuple[str, float, float] | None:
     """The memory that a stated placement asks too much of: its name, what is in it, what it has."""
-    if not case.scenario.plan.place and not case.scenario.plan.attention_on:
+    if not scenario.plan.place and not scenario.plan.attention_on:
         return None
-    rooms = {shelf.name: float(shelf.capacity) for shelf in storage_of(case.scenario).shelves}
-    over = {name: float(size) - rooms[name] for name, size in case.memory.tiers.items()}
+    rooms = {shelf.name: float(shelf.capacity) for shelf in storage_of(scenario).shelves}
+    over = {name: float(size) - rooms[name] for name, size in held.tiers.items()}
     name = max(over, key=lambda name: over[name])
-    return (name, float(case.memory.tiers[name]), rooms[name]) if over[name] > 0 else None
+    return (name, float(held.tiers[name]), rooms[name]) if over[name] > 0 else None
 
 
 def _answer(case: Case, fits: Flag, prefill: Timing, decode: Timing | None) -> Estimate:

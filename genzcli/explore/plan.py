@@ -9,13 +9,14 @@ from genzcli.engine import mixers
 from genzcli.engine.estimate import estimate
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
+from genzcli.numeric import largest
 from genzcli.slo import judge
 from genzcli.spec.model import Model, Moe
 from genzcli.spec.workload import Plan, Scenario
 
 _AXES = ("tp", "pp", "dp", "ep")
 #: Among plans this close to the fastest, the simplest is taken.
-_NEAR = 1.05
+NEAR = 1.05
 
 
 class Choice(NamedTuple):
@@ -70,7 +71,7 @@ def _best(tried: list[_Tried]) -> _Tried:
     passing = [item for item in fitting if item.failed == least]
     fastest = min(_e2e(item) for item in passing)
     return min(
-        (item for item in passing if _e2e(item) <= _NEAR * fastest),
+        (item for item in passing if _e2e(item) <= NEAR * fastest),
         key=lambda item: (_simplicity(item), _e2e(item)),
     )
 
@@ -81,20 +82,25 @@ def _e2e(item: _Tried) -> float:
 
 
 def _simplicity(item: _Tried) -> tuple[float, ...]:
+    return simplicity(item.scenario)
+
+
+def simplicity(scenario: Scenario) -> tuple[float, ...]:
     """Fewer stages, fewer groups; experts cut over TP alone, spread as soon as attention is not."""
-    plan = item.scenario.plan
-    unusual = (plan.ep > 1) != (plan.dp > 1) and item.scenario.model.has_experts
+    plan = scenario.plan
+    unusual = (plan.ep > 1) != (plan.dp > 1) and scenario.model.has_experts
     return float(plan.pp), float(plan.dp), float(unusual), float(plan.ep)
 
 
 def candidates(model: Model, plan: Plan, chips: int, fixed: Mapping[str, int]) -> Iterator[Plan]:
     """Plans with tp x pp x dp = chips that honour what is fixed; legality is the engine's to judge."""
+    most = largest(plan.batch)
     for tp in _given_or(fixed.get("tp"), _tensor_degrees(model, plan, chips)):
         if chips % tp:
             continue
         for pp in _given_or(fixed.get("pp"), _divisors(chips // tp)):
             dp, rest = divmod(chips, tp * pp)
-            if rest or pp > model.layers or dp != fixed.get("dp", dp) or dp > plan.batch:
+            if rest or pp > model.layers or dp != fixed.get("dp", dp) or dp > most:
                 continue
             for ep in _given_or(fixed.get("ep"), _expert_degrees(model, tp, dp)):
                 yield plan.replace(tp=tp, pp=pp, dp=dp, ep=ep)

@@ -57,3 +57,13 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value
+
+
+def line(values: Iterable[Any]) -> str:
+    """One line."""
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow([_cell(value) for value in values])
+    return text.getvalue()

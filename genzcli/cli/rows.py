@@ -1,0 +1,232 @@
+"""The rows of a sweep: kept, ordered, and written as they come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from genzcli.cli.streams import emit, say
+from genzcli.cli.sweeping import Sweep, frames_in
+from genzcli.errors import PlanError, nearest
+from genzcli.explore.sweep import blocks, pareto
+from genzcli.report import rows as report
+
+Row = dict[str, Any]
+
+FORMATS = ("table", "csv", "ndjson", "json", "markdown")
+_TABLE_ROWS = 60
+_PATIENCE_S = 1.0
+
+
+class Kept(NamedTuple):
+    """What is kept of a sweep, and in which order."""
+
+    where: tuple[str, ...] = ()
+    sort: str | None = None
+    top: int | None = None
+    pareto: str | None = None
+
+
+def write(sweep: Sweep, kept: Kept, kind: str, quiet: bool) -> None:
+    """All rows, in the format asked for."""
+    if kind not in FORMATS:
+        near = nearest(kind, FORMATS, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise PlanError(
+            f"unknown format {kind!r}", where="--format", cure=f"{meant}choose from {', '.join(FORMATS)}"
+        )
+    found = _reduced(_rows(sweep, quiet), sweep, kept)
+    match kind:
+        case "csv":
+            _csv(found)
+        case "ndjson":
+            for row in found:
+                emit(_dumped(row))
+        case "json":
+            _json(found)
+        case _:
+            _page(found, sweep, kind)
+
+
+def _rows(sweep: Sweep, quiet: bool) -> Iterator[Row]:
+    """Every row of the shard, with the share that is done on a terminal's stderr."""
+    first, last = sweep.span
+    done, began, shown = 0, time.monotonic(), False
+    talk = sys.stderr.isatty() and not quiet
+    for frame, axes, start, stop in frames_in(sweep):
+        for block in blocks(frame, axes, start, stop):
+            yield from report.rows(block)
+            done += block.size
+            if talk and time.monotonic() - began > _PATIENCE_S:
+                shown = True
+                print(
+                    f"\r{done} of {last - first} points ({done / (last - first):.0%})",
+                    end="",
+                    file=sys.stderr,
+                )
+    if shown:
+        say("")
+
+
+# --- what is kept ---
+
+_SIGNS: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+    "=": lambda a, b: a == b,
+}
+
+
+def _reduced(found: Iterable[Row], sweep: Sweep, kept: Kept) -> Iterator[Row]:
+    known = (*report.NAMES, *(axis.column for axis in (*sweep.slow, *sweep.fast)))
+    for text in kept.where:
+        test = _test(text, known)
+        found = filter(test, found)
+    if kept.pareto is not None:
+        found = _front(found, _directions(kept.pareto, known))
+    if kept.sort is not None:
+        found = _sorted(found, kept.sort, known, kept.top)
+    return islice(found, kept.top)
+
+
+def _column(name: str, known: tuple[str, ...], where: str) -> str:
+    if name in known:
+        return name
+    near = ", ".join(nearest(name, known))
+    cure = f"did you mean {near}?" if near else f"columns: {', '.join(known)}"
+    raise PlanError(f"there is no column {name!r}", where=where, cure=cure)
+
+
+def _test(text: str, known: tuple[str, ...]) -> Callable[[Row], bool]:
+    """`ttft_ms<200`: what is not there passes no test."""
+    for sign, holds in _SIGNS.items():
+        name, found, value = (piece.strip() for piece in text.partition(sign))
+        if found and name and value:
+            column, wanted = _column(name, known, "--where"), _value(value)
+            if isinstance(wanted, str) and sign not in ("=", "!="):
+                raise PlanError(f"{value!r} is no number", where="--where", cure="compare text by = or !=")
+            return lambda row: row[column] is not None and _holds(holds, row[column], wanted)
+    raise PlanError(f"{text!r} is no test", where="--where", cure="write it as ttft_ms<200 or fits=true")
+
+
+def _holds(holds: Callable[[Any, Any], bool], value: Any, wanted: Any) -> bool:
+    return isinstance(value, str) == isinstance(wanted, str) and holds(value, wanted)
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _sorted(found: Iterable[Row], text: str, known: tuple[str, ...], top: int | None) -> Iterator[Row]:
+    """In order of a column, what lacks it last; with `top` only that many are held."""
+    import heapq
+
+    backwards = text.startswith("-")
+    column = _column(text.removeprefix("-"), known, "--sort")
+
+    def key(row: Row) -> tuple[bool, bool, Any]:
+        value = row[column]
+        if isinstance(value, str):
+            return False, True, value
+        return value is None, False, 0 if value is None else -value if backwards else value
+
+    yield from sorted(found, key=key) if top is None else heapq.nsmallest(top, found, key=key)
+
+
+def _directions(text: str, known: tuple[str, ...]) -> dict[str, int]:
+    """Column to sign: +1 where less is better."""
+    found = {}
+    for part in text.split(","):
+        way, sign, name = part.strip().rpartition(":")
+        column = _column(name, known, "--pareto")
+        if sign and way not in ("min", "max"):
+            raise PlanError(
+                f"{way!r} is no direction", where="--pareto", cure="write min:COLUMN or max:COLUMN"
+            )
+        found[column] = -1 if way == "max" or (not sign and column in report.MORE) else 1
+    return found
+
+
+def _front(found: Iterable[Row], directions: dict[str, int]) -> Iterator[Row]:
+    """The rows that no other beats in all columns; held are the best so far and one batch."""
+    import numpy as np
+
+    best: list[Row] = []
+    source = iter(found)
+    while batch := list(islice(source, 4096)):
+        best += batch
+        points = np.array(
+            [[_beaten_by(row[name], sign) for name, sign in directions.items()] for row in best]
+        )
+        best = [best[int(position)] for position in pareto(points)]
+    yield from best
+
+
+def _beaten_by(value: Any, sign: int) -> float:
+    return float("nan") if value is None or isinstance(value, str) else value * sign
+
+
+# --- how they are written ---
+
+
+def _csv(found: Iterable[Row]) -> None:
+    from genzcli.report import csv
+
+    names: list[str] = []
+    for batch in _batches(found):
+        if not names:
+            names = list(batch[0])
+            emit(csv.line(names))
+        emit("".join(csv.line([row[name] for name in names]) for row in batch))
+
+
+def _batches(found: Iterable[Row], size: int = 1024) -> Iterator[list[Row]]:
+    source = iter(found)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
+def _dumped(row: Row) -> str:
+    import json
+
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def _json(found: Iterable[Row]) -> None:
+    """One document, written row by row."""
+    emit(f'{{\n  "schema": "{report.SCHEMA}",\n  "rows": [')
+    separator = ""
+    for row in found:
+        emit(f"{separator}{_dumped(row)}")
+        separator = ","
+    emit("  ]\n}")
+
+
+def _page(found: Iterable[Row], sweep: Sweep, kind: str) -> None:
+    shown: list[Row] = []
+    more = 0
+    for row in found:
+        if len(shown) < _TABLE_ROWS:
+            shown.append(row)
+        else:
+            more += 1
+    first, last = sweep.span
+    page = report.page(shown, sweep.units, last - first, more)
+    if kind == "markdown":
+        from genzcli.report.markdown import markdown
+
+        return emit(markdown(page, False))
+    from genzcli.report.table import render
+
+    return emit(render(page))

@@ -1,0 +1,124 @@
+"""Many scenarios of one structure at once: arrays through the engine, and the best plan of each point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from genzcli.engine import legal
+from genzcli.engine.estimate import estimate
+from genzcli.engine.result import BOUNDS, Estimate, Memory, Metrics
+from genzcli.errors import PlanError
+from genzcli.explore.plan import NEAR, candidates, simplicity
+from genzcli.slo import failures
+from genzcli.spec.workload import Scenario
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Columns = dict[str, NDArray[np.float64]]
+
+AXES = ("tp", "pp", "dp", "ep")
+METRICS = tuple(Metrics.fields)
+MEMORY = tuple(name for name in Memory.fields if name != "tiers")
+
+
+def answers(
+    scenario: Scenario, shape: tuple[int, ...], chips: int, fixed: Mapping[str, int]
+) -> tuple[Columns, Mapping[str, Any]]:
+    """Columns of `shape`, one value a point, and the bytes of each memory; NaN stands for what is not there.
+
+    The numbers of the scenario may be arrays that broadcast to `shape`. Degrees not in `fixed` are chosen at
+    each point as `plan.choose` does. `legal` is 0 where no plan can exist.
+    """
+    import numpy as np
+
+    tried = sorted(
+        (scenario.replace(plan=plan) for plan in candidates(scenario.model, scenario.plan, chips, fixed)),
+        key=simplicity,
+    )
+    found = [item for item in (_columns(case, shape) for case in tried) if item is not None]
+    if not found:
+        return {"legal": np.zeros(shape)}, {}
+    if len(found) == 1:
+        return found[0]
+    index = _choice([columns for columns, _ in found])
+    best = {key: _taken([columns[key] for columns, _ in found], index) for key in found[0][0]}
+    tiers = {key: _taken([held[key] for _, held in found], index) for key in found[0][1]}
+    return best, tiers
+
+
+def _taken(values: list[Any], index: Any) -> Any:
+    import numpy as np
+
+    return (
+        np.choose(index, values)
+        if len(values) <= 32
+        else np.take_along_axis(np.stack(values), index[None], axis=0)[0]
+    )
+
+
+def _choice(found: list[Columns]) -> NDArray[np.intp]:
+    """Position of the plan to take at each point; `found` is in order of simplicity.
+
+    Fitting plans before others, those that miss fewest objectives, and of these the simplest within
+    5 % of the lowest E2E. Where none fits, the one that is short of least.
+    """
+    import numpy as np
+
+    fits = np.stack([item["fits"] for item in found]) > 0
+    possible = np.stack([item["legal"] for item in found]) > 0
+    missed = np.where(fits, np.stack([item["missed"] for item in found]), np.inf)
+    e2e = np.where(missed == missed.min(axis=0), np.stack([item["e2e_s"] for item in found]), np.inf)
+    e2e = np.where(fits, e2e, np.inf)
+    near = e2e <= NEAR * e2e.min(axis=0)
+    short = np.where(possible, np.stack([item["deficit_bytes"] for item in found]), np.inf)
+    closest = short.argmin(axis=0)
+    first = (near & fits).argmax(axis=0)
+    index: NDArray[np.intp] = np.where(fits.any(axis=0), first, closest)
+    return index
+
+
+def _columns(case: Scenario, shape: tuple[int, ...]) -> tuple[Columns, dict[str, Any]] | None:
+    """What one plan answers everywhere; None where it cannot exist at all."""
+    import numpy as np
+
+    try:
+        possible = legal.check(case)
+        answer = estimate(case)
+    except PlanError:
+        return None
+
+    def column(value: Any) -> Any:
+        if value is None:
+            return np.full(shape, np.nan)
+        return np.broadcast_to(np.asarray(value, dtype=float), shape)
+
+    held = answer.memory
+    fits = column(answer.fits) > 0
+    found = {"legal": column(possible), "fits": column(answer.fits)}
+    found["missed"] = column(failures(answer, case.usecase.slo) if answer.phases else len(case.usecase.slo))
+    found |= {name: np.where(fits, column(getattr(answer.metrics, name)), np.nan) for name in METRICS}
+    found |= {name: column(getattr(held, name)) for name in MEMORY}
+    found["max_batch"] = np.floor(found["max_batch"])
+    found["concurrency"] = np.where(fits, column(answer.concurrency), 0)
+    found["bound"] = np.where(fits, column(_bound(answer)), np.nan)
+    found |= {axis: column(getattr(case.plan, axis)) for axis in AXES}
+    return found, {name: column(size) for name, size in held.tiers.items()}
+
+
+def _bound(answer: Estimate) -> Any:
+    """Index into BOUNDS of what bounds whole requests: prefill and all decode steps together."""
+    import numpy as np
+
+    if not answer.phases:
+        return None
+    steps = {"prefill": 1, "decode": answer.scenario.usecase.output_tokens - 1}
+    parts = []
+    for part in BOUNDS:
+        total: Any = 0.0
+        for name, phase in answer.phases.items():
+            total = total + getattr(phase, f"{part}_s") * steps[name]
+        parts.append(total)
+    return np.stack(np.broadcast_arrays(*parts)).argmax(axis=0)

@@ -1,0 +1,172 @@
+"""Sweeps: the points of a grid in blocks, what is kept of them, and how a point becomes a row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from genzcli.engine.estimate import shortage
+from genzcli.engine.result import BOUNDS, Memory
+from genzcli.errors import PlanError
+from genzcli.explore import grid
+from genzcli.explore.plan import choose
+from genzcli.spec.workload import Scenario
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Points computed together: few enough for the arrays to stay in the cache.
+BLOCK = 8192
+
+
+class Numbers(NamedTuple):
+    """An axis of numbers: the values, and how they are put into a scenario."""
+
+    name: str
+    values: NDArray[np.float64]
+    put: Callable[[Scenario, Any], Scenario]
+
+
+class Frame(NamedTuple):
+    """One structure: a scenario, the number of its chips, the degrees that are given, and its labels."""
+
+    scenario: Scenario
+    chips: int
+    fixed: Mapping[str, int]
+    labels: Mapping[str, Any]
+    problem: str = ""  # why no plan of this structure can exist
+
+
+class Block(NamedTuple):
+    """Some points of a frame: `columns` of equal length, NaN where a value does not exist."""
+
+    frame: Frame
+    axes: Sequence[Numbers]
+    size: int
+    columns: Mapping[str, Any]
+    tiers: Mapping[str, Any]
+
+    def part(self, first: int, last: int) -> Block:
+        """The points from `first` up to `last`."""
+        if first == 0 and last == self.size:
+            return self
+        return self.at(slice(first, last), last - first)
+
+    def at(self, index: Any, size: int) -> Block:
+        """The points at some positions."""
+        columns = {key: value[index] for key, value in self.columns.items()}
+        held = {key: value[index] for key, value in self.tiers.items()}
+        return self._replace(size=size, columns=columns, tiers=held)
+
+    def scenario(self, index: int) -> Scenario:
+        """The scenario of one point, its plan not chosen."""
+        scenario = self.frame.scenario
+        for axis in self.axes:
+            scenario = axis.put(scenario, plain(self.columns[axis.name][index]))
+        return scenario
+
+
+def plain(value: Any) -> Any:
+    """A Python number; whole ones as int."""
+    number = float(value)
+    return int(number) if number.is_integer() and abs(number) < 1e15 else number
+
+
+def count(axes: Sequence[Numbers]) -> int:
+    """Points of one frame."""
+    total = 1
+    for axis in axes:
+        total *= len(axis.values)
+    return total
+
+
+def blocks(frame: Frame, axes: Sequence[Numbers], first: int = 0, last: int | None = None) -> Iterator[Block]:
+    """The points `first` up to `last` of a frame, its last axis fastest, in blocks of about BLOCK."""
+    last = count(axes) if last is None else last
+    sizes = [len(axis.values) for axis in axes]
+    # Axes before `cut` go one value at a time, the one at `cut` in slices, those behind it whole.
+    cut = max(len(sizes) - 1, 0)
+    while cut > 0 and count(axes[cut:]) <= BLOCK:
+        cut -= 1
+    behind = count(axes[cut + 1 :])
+    step = max(BLOCK // behind, 1)
+    slices = [slice(at, at + step) for at in range(0, sizes[cut], step)] if sizes else [slice(0, 1)]
+    start = 0
+    for outer in product(*(range(size) for size in sizes[:cut])):
+        for part in slices:
+            size = len(axes[cut].values[part]) * behind if sizes else 1
+            if start < last and start + size > first:
+                cuts = [*(slice(at, at + 1) for at in outer), part, *[slice(None)] * len(sizes[cut + 1 :])]
+                values = [axis.values[at] for axis, at in zip(axes, cuts, strict=False)]
+                block = _block(frame, axes, values)
+                yield block.part(max(first - start, 0), min(last - start, size))
+            start += size
+
+
+def _block(frame: Frame, axes: Sequence[Numbers], values: list[NDArray[np.float64]]) -> Block:
+    """One block: every axis is an array along its own dimension, and the engine broadcasts."""
+    import numpy as np
+
+    shape = tuple(len(value) for value in values)
+    scenario, spread = frame.scenario, {}
+    for position, (axis, value) in enumerate(zip(axes, values, strict=True)):
+        spread[axis.name] = value.reshape([-1 if at == position else 1 for at in range(len(shape))])
+        scenario = scenario if frame.problem else axis.put(scenario, spread[axis.name])
+    if frame.problem:
+        none = {axis.name: np.ravel(np.broadcast_to(spread[axis.name], shape)) for axis in axes}
+        return Block(frame, axes, math.prod(shape), none | {"legal": np.zeros(math.prod(shape))}, {})
+    with np.errstate(all="ignore"):  # illegal points are computed along and masked
+        found, tiers = grid.answers(scenario, shape, frame.chips, frame.fixed)
+    columns = {key: np.ravel(np.broadcast_to(value, shape)) for key, value in (found | spread).items()}
+    held = {key: np.ravel(value) for key, value in tiers.items()}
+    return Block(frame, axes, math.prod(shape), columns, held)
+
+
+def why(block: Block, index: int) -> str | None:
+    """Why a point has no answer: its plan cannot exist, or memory is short."""
+    if block.columns["legal"][index] <= 0:
+        return _illegal(block.frame, block.scenario(index))
+    if block.columns["fits"][index] > 0:
+        return None
+    held = Memory(
+        **{name: float(block.columns[name][index]) for name in grid.MEMORY},
+        tiers={name: float(size[index]) for name, size in block.tiers.items()},
+    )
+    return shortage(block.scenario(index), held)
+
+
+def _illegal(frame: Frame, scenario: Scenario) -> str:
+    """The error that a single question gets."""
+    if frame.problem:
+        return frame.problem
+    try:
+        choose(scenario, frame.chips, frame.fixed)
+    except PlanError as error:
+        return str(error)
+    return "no legal plan"
+
+
+def bound(block: Block, index: int) -> str | None:
+    """What bounds the requests of a point."""
+    value = block.columns.get("bound")
+    return None if value is None or value[index] != value[index] else BOUNDS[int(value[index])]
+
+
+def pareto(points: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Positions of the rows that no other beats in every column; smaller is better, NaN is never kept.
+
+    Of equal rows the first is kept.
+    """
+    import numpy as np
+
+    alive = np.flatnonzero(~np.isnan(points).any(axis=1))
+    order = alive[np.lexsort(points[alive].T[::-1])]
+    kept: list[int] = []
+    for position in order:
+        row = points[position]
+        if not any((points[other] <= row).all() for other in kept):
+            kept.append(int(position))
+    return np.array(sorted(kept), dtype=np.intp)

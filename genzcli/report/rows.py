@@ -1,0 +1,178 @@
+"""Points of a sweep as rows: the names of the JSON contract, plain numbers, None for what is not there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from genzcli.explore.grid import AXES, METRICS
+from genzcli.explore.sweep import Block, bound, plain, why
+from genzcli.report.page import Page, Table
+from genzcli.report.words import count, quantity
+from genzcli.units import NONE
+
+SCHEMA = "genz.sweep/1"
+
+#: Name in a row of a metric, and what its SI value is multiplied with.
+_SHOWN = {name: (name.removesuffix("_s") + "_ms", 1e3) if name.endswith("_s") and "per_s" not in name
+          else (name, 1) for name in METRICS}  # fmt: skip
+_MEMORY = ("weights", "kv", "activations", "reserved", "used", "capacity")
+
+#: Columns of which more is better; of all others less is.
+MORE = frozenset(
+    name for name, _ in _SHOWN.values() if "per_s" in name or name == "tokens_per_kwh"
+) | {"max_batch", "fits", "concurrency"}  # fmt: skip
+
+NAMES = (
+    *("model", "hardware", "chip", "precision", "chips", *AXES),
+    *("batch", "input_tokens", "output_tokens", "beams"),
+    *("fits", "verdict", "bound", "why", "concurrency"),
+    *(name for name, _ in _SHOWN.values()),
+    *(f"{key}_bytes" for key in _MEMORY),
+    "max_batch",
+)  # fmt: skip
+
+
+def rows(block: Block) -> Iterator[dict[str, Any]]:
+    """Every point of a block as a row."""
+    columns = _columns(block)
+    names = tuple(columns)
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _columns(block: Block) -> dict[str, list[Any]]:
+    size, scenario = block.size, block.frame.scenario
+    plan, usecase = scenario.plan, scenario.usecase
+    labels = block.frame.labels
+    plain_words: dict[str, Any] = {"precision": plan.precision.weights, "chips": block.frame.chips}
+    same = {**labels, **plain_words, **labels}  # what is swept stands first, and as it was asked for
+    found: dict[str, list[Any]] = {key: [value] * size for key, value in same.items()}
+    found |= {axis: _whole(block, axis) for axis in AXES if axis not in labels}
+    held = {"batch": plan.batch, "input_tokens": usecase.input_tokens, "output_tokens": usecase.output_tokens}
+    for key, value in (held | {"beams": usecase.beams}).items():
+        found[key] = [value] * size
+    for axis in block.axes:
+        found[axis.name] = [plain(value) for value in block.columns[axis.name].tolist()]
+    found |= _verdicts(block)
+    found["concurrency"] = _whole(block, "concurrency")
+    for field, (name, scale) in _SHOWN.items():
+        found[name] = _numbers(block, field, scale)
+    for key in _MEMORY:
+        found[f"{key}_bytes"] = _numbers(block, f"{key}_bytes", 1)
+    found["max_batch"] = _whole(block, "max_batch")
+    return found
+
+
+def _verdicts(block: Block) -> dict[str, list[Any]]:
+    size, asked = block.size, bool(block.frame.scenario.usecase.slo)
+    if "fits" not in block.columns:
+        return {
+            "fits": [False] * size,
+            "verdict": ["fail" if asked else None] * size,
+            "bound": [None] * size,
+            "why": [why(block, index) for index in range(size)],
+        }
+    good = ((block.columns["fits"] > 0) & (block.columns["legal"] > 0)).tolist()
+    passed = (block.columns["missed"] == 0).tolist()
+    return {
+        "fits": good,
+        "verdict": [
+            ("pass" if ok and met else "fail") if asked else None
+            for ok, met in zip(good, passed, strict=True)
+        ],
+        "bound": [bound(block, index) for index in range(size)],
+        "why": [None if ok else why(block, index) for index, ok in enumerate(good)],
+    }
+
+
+def _verdict(passed: bool) -> str:
+    return "pass" if passed else "fail"
+
+
+def _numbers(block: Block, field: str, scale: float) -> list[Any]:
+    if field not in block.columns:
+        return [None] * block.size
+    values = block.columns[field]
+    values = (values * scale if scale != 1 else values).tolist()
+    possible = block.columns["legal"].tolist()
+    return [value if value == value and ok > 0 else None for value, ok in zip(values, possible, strict=True)]
+
+
+def _whole(block: Block, field: str) -> list[Any]:
+    return [None if value is None else int(value) for value in _numbers(block, field, 1)]
+
+
+# --- as a table for people ---
+
+#: What a table shows of a row, under a head that has its unit: the divisor is the unit's.
+_TABLE = (
+    ("TTFT ms", "ttft_ms", 1),
+    ("TPOT ms", "tpot_ms", 1),
+    ("E2E ms", "e2e_ms", 1),
+    ("tok/s", "output_tokens_per_s", 1),
+    ("J/tok", "joules_per_output_token", 1),
+    ("$/M", "usd_per_million_output_tokens", 1),
+    ("GB", "used_bytes", 1e9),
+)
+
+
+def page(found: list[dict[str, Any]], axes: Mapping[str, str], total: int, more: int) -> Page:
+    """The rows that are shown; `axes` gives each swept column its unit."""
+    chosen = ("chips", *AXES)
+    varying = [name for name in chosen if name not in axes and len({row[name] for row in found}) > 1]
+    names = (*axes, *varying)
+    shown = [item for item in _TABLE if any(row[item[1]] is not None for row in found)]
+    heads = (*(name.rpartition(".")[2] for name in names), "", *(head for head, _, _ in shown), "bound")
+    rows = tuple(
+        (
+            *(_label(row[name], axes.get(name, "")) for name in names),
+            _word(row),
+            *(_digits(row[name], unit) for _, name, unit in shown),
+            row["bound"] or NONE,
+        )
+        for row in found
+    )
+    table = Table("", heads, "r" * len(names) + "l" + "r" * len(shown) + "l", rows)
+    return Page(status="", headline=(_title(found, total),), tables=(table,), notes=_notes(found, more))
+
+
+def _title(found: list[dict[str, Any]], total: int) -> str:
+    models = list(dict.fromkeys(str(row["model"]) for row in found))
+    shown = f"{len(found)} of {total} points" if len(found) < total else f"{total} points"
+    return " · ".join((*([" and ".join(models[:3])] if models else []), shown))
+
+
+def _notes(found: list[dict[str, Any]], more: int) -> tuple[tuple[str, str], ...]:
+    notes = []
+    if more:
+        notes.append(("Not shown", f"{more} more rows; --format csv or ndjson writes all, --top N cuts"))
+    reasons = list(dict.fromkeys(row["why"] for row in found if row["why"]))
+    if reasons:
+        others = f"; and {len(reasons) - 1} more reasons, in the column `why` of --format csv" * bool(
+            reasons[1:]
+        )
+        notes.append(("Why not", reasons[0] + others))
+    return tuple(notes)
+
+
+def _label(value: Any, unit: str) -> str:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return quantity(value, unit, 4) if unit else count(value)
+    return NONE if value is None else str(value)
+
+
+def _word(row: Mapping[str, Any]) -> str:
+    if not row["fits"]:
+        return "no"
+    return {"pass": "pass", "fail": "FAIL", None: "fits"}[row["verdict"]]
+
+
+def _digits(value: Any, unit: float) -> str:
+    """Three digits, without an exponent."""
+    if value is None:
+        return NONE
+    value = value / unit
+    places = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:.{min(places, 6)}f}"

@@ -1,0 +1,167 @@
+"""`genz sweep`: every row is what `run` answers there; shards, filters and fronts lose nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+
+Genz = Callable[..., Any]
+
+#: Sweeps that together vary every kind of word: numbers, structure, paths, chosen and given plans.
+SWEEPS = [
+    ("llama-3.1-70b h100-sxm -n 8 -u chat", {"batch": "1,7,300", "tp": "1,2,8"}),
+    ("llama-3.1-70b h100-sxm -n 8", {"batch": "1,3,64,5000", "input": "100,9000", "output": "1,2,400"}),
+    ("mixtral-8x7b hgx-h100 --precision fp8", {"batch": "1,6,64", "imbalance": "1,1.5"}),
+    ("gemma-2-27b h100-sxm -n 2", {"input": "1000,5000,20000", "beams": "1,3", "prefix_hit": "0,0.5"}),
+    ("llama-3.1-8b h100-sxm", {"concurrency": "1,40,900", "chunk": "256,2048"}),
+    ("llama-3.1-8b h100-sxm --draft llama-3.2-1b", {"draft_tokens": "1,4", "accept": "0,0.6,1"}),
+    ("llama-3.1-8b l40s", {"memory.gddr6.bandwidth": "*0.5,*1,*2", "batch": "1,16", "precision": "bf16,fp8"}),
+    (
+        "llama-3.1-70b sn40l -n 8",
+        {"memory.hbm.capacity": "8GiB,64GiB", "batch": "1,64", "plan.reserve": "0,0.2"},
+    ),
+    ("falcon-mamba-7b", {"hardware": "h100-sxm,tpu-v5e,groq-lpu", "input": "10,1000"}),
+    ("deepseek-v3 hgx-h200", {"kv_keep": "0.5,1", "weight_density": "0.5,1", "dp": "1,8", "batch": "4,64"}),
+    (
+        "llama-3.1-8b h100-sxm -n 4 --sp",
+        {"overlap": "0,0.5", "levels.nvlink.bandwidth": "*0.1,*1", "price": "1,2.5"},
+    ),
+    ("llama-3.1-70b h100-sxm", {"chips": "1,2,3,8", "tp": "1,2,5"}),
+]
+#: Keys of a row that are read elsewhere in the answer of `run`.
+MEMORY = ("weights", "kv", "activations", "reserved", "used", "capacity")
+
+
+def swept(genz: Genz, words: str, over: dict[str, str], *more: str) -> list[dict[str, Any]]:
+    axes = [text for word, values in over.items() for text in ("--over", f"{word}={values}")]
+    ended = genz("sweep", *words.split(), *axes, "--format", "ndjson", *more)
+    assert ended.code == 0, ended.err
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+def alone(genz: Genz, words: str, point: dict[str, str]) -> Any:
+    """What `run` answers at one point."""
+    given = words.split()
+    if "hardware" in point:
+        given.insert(1, point["hardware"])
+    for word, value in point.items():
+        flag = f"--{word.replace('_', '-')}"
+        if flag in given:
+            del given[given.index(flag) : given.index(flag) + 2]
+        if "." in word:
+            given += ["--set", f"{word}={value}"]
+        elif word != "hardware":
+            given += [flag, value]
+    return genz("run", *given, "--json")
+
+
+@pytest.mark.parametrize(("words", "over"), SWEEPS)
+def test_every_row_is_what_run_answers(genz: Genz, words: str, over: dict[str, str]) -> None:
+    rows = swept(genz, words, over)
+    slow = [word for word in over if word in ("tp", "dp", "hardware", "precision", "chips")]
+    order = [*slow, *(word for word in over if word not in slow)]
+    points = [
+        dict(zip(order, values, strict=True))
+        for values in product(*(over[word].split(",") for word in order))
+    ]
+    assert len(rows) == len(points)
+    for row, point in zip(rows, points, strict=True):
+        ended = alone(genz, words, point)
+        if ended.code == 2:
+            assert not row["fits"] and row["why"] in ended.err.replace("\n", " ")
+            continue
+        found = ended.json
+        assert row["fits"] == found["fits"] and row["why"] == found["why"], point
+        assert row["verdict"] == found["verdict"] and row["bound"] == found["bound"], point
+        for axis in ("tp", "pp", "dp", "ep", "chips", "batch", "input_tokens", "output_tokens", "beams"):
+            assert row[axis] == found["scenario"][axis], (point, axis)
+        for name, value in found["metrics"].items():
+            assert row[name] == value, (point, name)
+        for name in MEMORY:
+            assert row[f"{name}_bytes"] == found["memory"][f"{name}_bytes"], (point, name)
+        assert row["max_batch"] == found["memory"]["max_batch"], point
+
+
+ASK, OVER = "llama-3.1-70b h100-sxm -n 8", {"batch": "1..64", "input": "100..6400", "tp": "2,8"}
+
+
+def test_shards_together_are_the_whole(genz: Genz) -> None:
+    whole = swept(genz, ASK, OVER)
+    parts = [row for shard in (1, 2, 3) for row in swept(genz, ASK, OVER, "--shard", f"{shard}/3")]
+    assert parts == whole
+    assert len(swept(genz, ASK, OVER, "--shard", "2/3")) == pytest.approx(len(whole) / 3, abs=1)
+
+
+def test_where_sort_and_top(genz: Genz) -> None:
+    whole = swept(genz, ASK, OVER)
+    fast = swept(genz, ASK, OVER, "--where", "ttft_ms<200", "--where", "tp=8")
+    assert fast == [row for row in whole if row["ttft_ms"] < 200 and row["tp"] == 8]
+    best = swept(genz, ASK, OVER, "--sort", "-output_tokens_per_s", "--top", "3")
+    assert best == sorted(whole, key=lambda row: -row["output_tokens_per_s"])[:3]
+    assert swept(genz, ASK, OVER, "--sort", "ttft_ms") == sorted(whole, key=lambda row: row["ttft_ms"])
+
+
+def test_a_front_is_what_nothing_beats(genz: Genz) -> None:
+    whole = swept(genz, ASK, OVER)
+    front = swept(genz, ASK, OVER, "--pareto", "e2e_ms,output_tokens_per_s")
+
+    def beats(a: dict[str, Any], b: dict[str, Any]) -> bool:
+        pairs = ((a["e2e_ms"], b["e2e_ms"]), (-a["output_tokens_per_s"], -b["output_tokens_per_s"]))
+        return all(x <= y for x, y in pairs) and any(x < y for x, y in pairs)
+
+    assert front == [row for row in whole if not any(beats(other, row) for other in whole)]
+    assert 1 < len(front) < len(whole)
+
+
+def test_formats_hold_the_same_rows(genz: Genz) -> None:
+    rows = swept(genz, ASK, OVER)
+    axes = [text for word, values in OVER.items() for text in ("--over", f"{word}={values}")]
+    document = genz("sweep", *ASK.split(), *axes, "--json").json
+    assert document == {"schema": "genz.sweep/1", "rows": rows}
+    lines = list(csv.DictReader(io.StringIO(genz("sweep", *ASK.split(), *axes, "--format", "csv").out)))
+    assert [float(line["ttft_ms"]) for line in lines] == [row["ttft_ms"] for row in rows]
+    table = genz("sweep", *ASK.split(), *axes, "--top", "5").out
+    assert "5 of 98 points" in table
+
+
+def test_a_long_sweep_is_blocks_that_join(genz: Genz) -> None:
+    over = {"input": "1..3000/+1", "batch": "1..8"}
+    rows = swept(genz, "llama-3.1-8b h100-sxm --tp 1", over)
+    assert [(row["input_tokens"], row["batch"]) for row in rows] == [
+        (tokens, batch) for tokens in range(1, 3001) for batch in (1, 2, 4, 8)
+    ]
+    assert all(math.isfinite(row["e2e_ms"]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "nothing is swept"),
+        (("--over", "batch"), "is no axis"),
+        (("--over", "batch=0..4/3"), "must be at least 1"),
+        (("--over", "batch=1.5"), "not a whole number"),
+        (("--over", "batch=1,2", "--over", "batch=4"), "swept twice"),
+        (("--over", "batch=1,2", "-b", "4"), "swept and given"),
+        (("--over", "batch=1,2", "--over", "concurrency=1,2"), "swept twice"),
+        (("--over", "no.such.path=1,2"), "no.such.path"),
+        (("--over", "hardware=h100-sxm,nothing"), "hardware"),
+        (("--over", "tp=1,2", "--where", "ttft<3"), "there is no column 'ttft'"),
+        (("--over", "tp=1,2", "--where", "ttft_ms"), "is no test"),
+        (("--over", "tp=1,2", "--where", "model<x"), "is no number"),
+        (("--over", "tp=1,2", "--sort", "nothing"), "no column"),
+        (("--over", "tp=1,2", "--pareto", "up:e2e_ms"), "is no direction"),
+        (("--over", "tp=1,2", "--shard", "3/2"), "is no shard"),
+        (("--over", "tp=1,2", "--format", "xml"), "unknown format"),
+        (("--over", "catalog=a,b"), "cannot be changed here"),
+    ],
+)
+def test_refuses(genz: Genz, words: tuple[str, ...], says: str) -> None:
+    ended = genz("sweep", "llama-3.1-8b", "h100-sxm", *words)
+    assert ended.code == 2 and says in ended.err and not ended.out, ended.err
