@@ -123,7 +123,9 @@ def page(found: list[dict[str, Any]], axes: Mapping[str, str], total: int, more:
     chosen = ("chips", *AXES)
     varying = [name for name in chosen if name not in axes and len({row[name] for row in found}) > 1]
     names = (*axes, *varying)
-    shown = [item for item in _TABLE if any(row[item[1]] is not None for row in found)]
+    tight = any(not row["fits"] for row in found)  # memory is of interest where it is short
+    shown = [item for item in _TABLE if tight or item[1] != "used_bytes"]
+    shown = [item for item in shown if any(row[item[1]] is not None for row in found)]
     heads = (*(name.rpartition(".")[2] for name in names), "", *(head for head, _, _ in shown), "bound")
     rows = tuple(
         (
@@ -134,7 +136,7 @@ def page(found: list[dict[str, Any]], axes: Mapping[str, str], total: int, more:
         )
         for row in found
     )
-    table = Table("", heads, "r" * len(names) + "l" + "r" * len(shown) + "l", rows)
+    table = Table("", heads, "r" * len(names) + "l" + "r" * len(shown) + "r", rows)
     return Page(status="", headline=(_title(found, total),), tables=(table,), notes=_notes(found, more))
 
 
