@@ -8,6 +8,7 @@ Everything else in the engine is `+ - * /`, which broadcasts by itself.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -89,6 +90,19 @@ def power(x: Number, y: Number) -> Number:
     if isinstance(x, _PLAIN) and isinstance(y, _PLAIN):
         return float(x**y)
     return _numpy().power(x, y)  # type: ignore[no-any-return]
+
+
+def each(function: Callable[..., Number], *numbers: Number) -> Number:
+    """`function` of plain numbers, called for every element where one of them is an array.
+
+    For what has no closed form; each element is exactly what the scalar query gets.
+    """
+    if all(isinstance(x, _PLAIN) for x in numbers):
+        return function(*numbers)
+    numpy = _numpy()
+    wide = numpy.broadcast_arrays(*numbers)
+    flat = [function(*row) for row in zip(*(x.ravel().tolist() for x in wide), strict=True)]
+    return numpy.array(flat, dtype=float).reshape(wide[0].shape)  # type: ignore[no-any-return]
 
 
 def any_true(flag: Flag) -> bool:

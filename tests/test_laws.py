@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from genzcli.engine.blocks import Options, after_kernel, before_kernel
 from genzcli.engine.estimate import estimate
-from genzcli.engine.feedforward import Routing
 from genzcli.engine.memory import weights_bytes, weights_of
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.result import Estimate, Metrics
+from genzcli.engine.routing import Routing
 from genzcli.engine.stages import stages
 from genzcli.errors import PlanError
 from genzcli.spec.dtype import Precision

@@ -104,7 +104,7 @@ def precision(text: str, where: str) -> Precision:
 
 def number_key(item: Field, key: str, where: str) -> str:
     """The name of an entry of a `numbers` field; those of peaks are number formats."""
-    return format_name(key, where) if item.name == "peaks" else key
+    return format_name(key, where) if item.name in ("peaks", "sparse_speedup") else key
 
 
 def consistent(noun: Noun, where: str) -> None:

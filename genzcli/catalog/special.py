@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from genzcli.catalog import check
 from genzcli.catalog.document import Node, join
 from genzcli.errors import CatalogError
-from genzcli.spec.dtype import Precision
+from genzcli.spec.dtype import PARTS, Precision
 from genzcli.spec.hardware import Chip, Level, Platform
 from genzcli.spec.metric import limit, metric_name
 from genzcli.spec.model import (
@@ -48,7 +48,7 @@ UNIONS: Mapping[tuple[type[Noun], str], Mapping[str, type[Noun]]] = {
 #: The name of the block of a model whose layers are all alike.
 ONLY_BLOCK = "layer"
 
-PRECISION_KEYS = ("weights", "experts", "kv", "activations", "compute")
+PRECISION_KEYS = (*PARTS, "kv", "activations", "compute")
 
 _MOST_LAYERS = 10_000
 REPEAT: Field = count("how many layers in a row", most=_MOST_LAYERS)

@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour
-from genzcli.engine.legal import compute_dtype
+from genzcli.engine.legal import compute_dtype, part_dtype, sparse_speedup
 from genzcli.report.words import formats, quantity
+from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.source import Source
 from genzcli.spec.workload import Plan, Scenario
+
+_ADAPTED = {
+    "all-linear": "all linear layers but routed experts",
+    "attention": "the projections of attention",
+    "qv": "query and value projections",
+}
 
 
 def assumptions(resolved: Resolved) -> tuple[str, ...]:
@@ -58,6 +65,7 @@ def _plan(resolved: Resolved) -> Iterator[str]:
         yield "continuous batching in steady state: one prefill at a time between decode steps"
     if resolved.scenario.model.has_experts and request.routing is None:
         yield f"{plan.routing} routing of tokens to experts"
+    yield from techniques(resolved.scenario)
     yield from _idle(request, resolved.scenario)
     yield from _elsewhere(plan)
     for edit in resolved.edits:
@@ -75,11 +83,51 @@ def _elsewhere(plan: Plan) -> Iterator[str]:
         )
 
 
+def techniques(scenario: Scenario) -> Iterator[str]:
+    """What the techniques in use take for granted."""
+    plan, chip = scenario.plan, scenario.platform.chip
+    if scenario.model.has_experts:
+        yield from _placement(plan)
+    own = {part: part_dtype(plan, chip, part) for part in PARTS if getattr(plan.precision, part)}
+    main = compute_dtype(plan, chip)
+    wider = [f"{part} in {dtype}" for part, dtype in own.items() if dtype != main]
+    if wider:
+        yield f"matrix products of {' and '.join(wider)}, the rest in {main}"
+    if plan.sparsity:
+        yield _sparse(plan, chip, main)
+    if plan.lora_rank:
+        adapters = "1 LoRA adapter" if plan.lora_adapters == 1 else f"{plan.lora_adapters:g} LoRA adapters"
+        used = "" if plan.lora_adapters == 1 else ", requests spread evenly over them"
+        yield f"{adapters} of rank {plan.lora_rank:g} on {_ADAPTED[plan.lora_on]}, 16 bits, resident{used}"
+
+
+def _placement(plan: Plan) -> Iterator[str]:
+    """Where experts lie, as far as it matters."""
+    skewed = plan.routing == "power-law"
+    if skewed:
+        yield f"the r-th most popular expert draws r^-{plan.alpha:g} of the tokens, the same in all layers"
+    if skewed and plan.ep > 1 and not plan.redundant_experts:
+        yield "experts lie on ranks in any order: the busiest has the most popular and average ones beside it"
+    if plan.redundant_experts:
+        packed = ", and ranks packed as evenly as the hottest replica allows" if skewed else ""
+        yield f"{plan.redundant_experts:g} redundant experts, each where it relieves most{packed}"
+
+
+def _sparse(plan: Plan, chip: Chip, dtype: str) -> str:
+    """What N:M sparsity brings on this chip."""
+    speedup = sparse_speedup(plan, chip, dtype)
+    faster = f"{chip.name} computes {speedup:g} times as fast with it in {dtype}"
+    if speedup == 1:
+        faster = f"{chip.name} computes with it as with dense weights"
+    return f"{plan.sparsity} sparsity of the layers' weights, positions stored; {faster}"
+
+
 def _idle(request: Request, scenario: Scenario) -> Iterator[str]:
     """What was asked for and changes nothing."""
     if scenario.model.has_experts:
         return
     asked = {"routing": request.routing, "imbalance": request.imbalance}
+    asked["redundant experts"] = request.redundant_experts
     words = [word for word, text in asked.items() if text is not None]
     if scenario.plan.precision.experts:
         words.append("the precision of experts")

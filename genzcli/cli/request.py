@@ -42,6 +42,8 @@ class Request(NamedTuple):
     concurrency: str | None = None
     routing: str | None = None
     imbalance: str | None = None
+    alpha: str | None = None
+    redundant_experts: str | None = None
     uneven: str | None = None
     flash: str | None = None
     fused: str | None = None
@@ -57,6 +59,10 @@ class Request(NamedTuple):
     offload: str | None = None
     placement: str | None = None
     attention_on: str | None = None
+    sparsity: str | None = None
+    lora_rank: str | None = None
+    lora_adapters: str | None = None
+    lora_on: str | None = None
     reserve: str | None = None
     price: str | None = None
     slo: tuple[Text, ...] = ()
@@ -114,6 +120,10 @@ NUMBERS: Mapping[str, Field] = {
         "dp": count("the data-parallel degree", most=_MOST_CHIPS),
         "ep": count("the expert-parallel degree", most=_MOST_CHIPS),
         "imbalance": ratio("the busiest expert rank over the mean", least=1, most=1e4),
+        "alpha": ratio("the exponent of power-law routing", least=0, most=10),
+        "redundant_experts": count("the replicas of the busiest experts", least=0, most=1e5),
+        "lora_rank": count("the rank of the adapters", least=0, most=1e4),
+        "lora_adapters": count("the adapters that are resident", most=1e6),
         "overlap": ratio("the share of a collective that compute may hide", least=0, most=1),
         "chunk": count("the tokens of a pass", most=_MOST_TOKENS),
         "draft_tokens": count("the tokens drafted ahead of a verification", most=1e4),

@@ -14,7 +14,7 @@ from genzcli.catalog.path import set_path
 from genzcli.cli.request import NUMBERS, SHARE, TENSORS, Request
 from genzcli.engine.placement import KINDS
 from genzcli.errors import CatalogError, GenzError, PlanError, nearest
-from genzcli.spec.dtype import Precision, dtype
+from genzcli.spec.dtype import Precision, dtype, pattern
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun
@@ -112,10 +112,7 @@ def _load(request: Request) -> Loaded:
     stack = request.stack or "generic"
     profile = _named(request, "stack", lambda word: catalog.profile(word, platform.chip), stack)
     plan = _plan(request, model, usecase)
-    idle = [word for word in ("draft_tokens", "accept", "expectation") if getattr(request, word) is not None]
-    if request.draft is None and idle:
-        cure = "name the model that drafts: --draft MODEL"
-        raise PlanError("says how to draft, and nothing drafts", where=request.where(idle[0]), cure=cure)
+    _refuse_idle(request)
     if request.draft is not None:
         plan = plan.replace(draft=_named(request, "draft", catalog.model, request.draft))
     parts = Parts(model, platform, usecase, plan, profile)
@@ -159,6 +156,33 @@ def _as_keys(text: str) -> str:
     return text.replace(" --", " ").removeprefix("--")
 
 
+def _refuse_idle(request: Request) -> None:
+    """Words that say how to do what is not done."""
+    for words, idle, message, cure in (
+        (
+            ("draft_tokens", "accept", "expectation"),
+            request.draft is None,
+            "says how to draft, and nothing drafts",
+            "name the model that drafts: --draft MODEL",
+        ),
+        (
+            ("alpha",),
+            request.routing != "power-law",
+            f"says how skewed, and routing is {request.routing or 'uniform'}",
+            "add --routing power-law",
+        ),
+        (
+            ("lora_adapters", "lora_on"),
+            request.lora_rank is None,
+            "says how adapters are used, and there are none",
+            "give their rank: --lora-rank R",
+        ),
+    ):
+        found = next((word for word in words if getattr(request, word) is not None), None)
+        if idle and found is not None:
+            raise PlanError(message, where=request.where(found), cure=cure)
+
+
 # --- the words, one by one ---
 
 
@@ -176,6 +200,14 @@ def _word(request: Request, word: str, noun: type[Noun] = Plan) -> Any:
     """A word that is a choice or a flag of the plan; None where it was left out."""
     text = getattr(request, word)
     return None if text is None else check.word(text, noun.fields[word], request.where(word))
+
+
+def _pattern(request: Request) -> str | None:
+    """N:M sparsity as one word; None where it was left out."""
+    if request.sparsity is None:
+        return None
+    kept, of = pattern(request.sparsity, where=request.where("sparsity"))
+    return f"{kept}:{of}"
 
 
 def _usecase(request: Request, catalog: Catalog) -> UseCase:
@@ -200,6 +232,12 @@ def _plan(request: Request, model: Model, usecase: UseCase) -> Plan:
         "sp": _word(request, "sp"),
         "routing": _word(request, "routing"),
         "imbalance": _number(request, "imbalance"),
+        "alpha": _number(request, "alpha"),
+        "redundant_experts": _number(request, "redundant_experts"),
+        "sparsity": _pattern(request),
+        "lora_rank": _number(request, "lora_rank"),
+        "lora_adapters": _number(request, "lora_adapters"),
+        "lora_on": _word(request, "lora_on"),
         "uneven": _word(request, "uneven"),
         "flash": _word(request, "flash"),
         "fused": _word(request, "fused"),

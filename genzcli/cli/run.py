@@ -39,9 +39,9 @@ def command(
             "--precision",
             "FORMAT",
             "One word sets weights, KV and compute, activations stay bf16: fp32, tf32, bf16, fp16, fp8, "
-            "int8, fp6, int4, fp4, mxfp4, int2; w4a16 and w8a16 mean the weights only. Or by tensor, "
-            "after a word or alone, as weights=int4,kv=fp8: weights, experts, kv, activations, compute "
-            "[as the model is published].",
+            "int8, fp6, int4, fp4, mxfp4, int2; w4a16 and w8a16 mean the weights only; int4-g32 has a scale "
+            "every 32 elements. Or by tensor, after a word or alone, as weights=int4,kv=fp8: weights, "
+            "experts, attention, embeddings, kv, activations, compute [as the model is published].",
         ),
     ] = None,
     stack: Annotated[
@@ -61,7 +61,16 @@ def command(
         _option("--set", "PATH=VALUE", "Any field: memory.hbm.bandwidth=4TB/s, =*2, =+20%; repeatable."),
     ] = None,
     routing: Annotated[
-        Text, _option("--routing", "balanced|uniform|worst", "Experts a batch of tokens touches [uniform].")
+        Text,
+        _option(
+            "--routing", "balanced|uniform|power-law|worst", "Experts a batch of tokens touches [uniform]."
+        ),
+    ] = None,
+    alpha: Annotated[
+        Text, _option("--alpha", "X", "Power-law routing: the r-th expert draws r^-X of the tokens [1].")
+    ] = None,
+    redundant_experts: Annotated[
+        Text, _option("--redundant-experts", "R", "Replicas of the busiest experts of a layer [0].")
     ] = None,
     imbalance: Annotated[Text, _option("--imbalance", "X", "Busiest expert rank over the mean [1].")] = None,
     uneven: Annotated[
@@ -118,6 +127,17 @@ def command(
     ] = None,
     attention_on: Annotated[
         Text, _option("--attention-on", "MEMORY", "Attention runs on the processor beside this memory.")
+    ] = None,
+    sparsity: Annotated[
+        Text, _option("--sparsity", "N:M", "Structured sparsity of the layers' weights, as 2:4.")
+    ] = None,
+    lora_rank: Annotated[Text, _option("--lora-rank", "R", "Rank of LoRA adapters.")] = None,
+    lora_adapters: Annotated[
+        Text, _option("--lora-adapters", "N", "Adapters that are resident, one a request [1].")
+    ] = None,
+    lora_on: Annotated[
+        Text,
+        _option("--lora-on", "all-linear|attention|qv", "Layers that an adapter has [all-linear]."),
     ] = None,
     reserve: Annotated[
         Text, _option("--reserve", "SHARE", "Share of memory kept free [the profile's].")

@@ -11,7 +11,7 @@ from genzcli.catalog.find import HARDWARE, built_in, find, is_catalog, path_of, 
 from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
 from genzcli.errors import GenzError
-from genzcli.spec.dtype import Precision
+from genzcli.spec.dtype import PARTS, Precision
 from genzcli.spec.metric import METRICS
 from genzcli.units import exact
 
@@ -133,6 +133,13 @@ def _words(resolved: Resolved, folder: str | None) -> Iterator[tuple[str, Any]]:
     yield "attention_on", plan.attention_on or None
     for word in ("chunk", "prefix_hit", "kv_keep", "weight_density"):
         yield word, getattr(plan, word)
+    yield "sparsity", plan.sparsity or None
+    if plan.routing == "power-law":
+        yield "alpha", plan.alpha
+    yield "redundant_experts", plan.redundant_experts or None
+    if plan.lora_rank:
+        for word in ("lora_rank", "lora_adapters", "lora_on"):
+            yield word, getattr(plan, word)
     if request.draft is not None:
         yield "draft", _located(request, request.draft, ("models",), folder)
         for word in ("draft_tokens", "accept", "expectation"):
@@ -143,7 +150,7 @@ def _words(resolved: Resolved, folder: str | None) -> Iterator[tuple[str, Any]]:
 
 def _precision(precision: Precision) -> str:
     """A base word that gives the compute format, and every tensor; compute by name only if it was named."""
-    stored = ("weights", "experts", "kv", "activations")
+    stored = (*PARTS, "kv", "activations")
     tensors = [f"{tensor}={word}" for tensor in stored if (word := getattr(precision, tensor))]
     if precision.explicit_compute:
         tensors.append(f"compute={precision.compute}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine import feedforward, mixers
-from genzcli.engine.feedforward import Routing
+from genzcli.engine.lora import Adapters
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, gather, linear, reduce_over_tp
+from genzcli.engine.routing import Routing
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.numeric import maximum
 from genzcli.spec.model import Block, Mlp, Model, Moe
@@ -21,6 +22,7 @@ class Options(Noun):
 
     routing: Routing = noun(Routing, "how tokens spread over experts")
     evenness: Number = ratio("tokens of the mean attention group over those of the busiest", default=1.0)
+    adapters: Adapters | None = noun(Adapters, "LoRA adapters that requests use", default=None)
     flash: bool = flag("scores stay on chip", default=True)
     fused: bool = flag("norms fused with residual adds, rotary with the cache write", default=True)
 
@@ -82,7 +84,7 @@ def after_kernel(
 
 def embed(model: Model, tokens: Number, shard: Shard) -> Operator:
     """The embedding: a look-up in a table cut over the vocabulary, so its rows are summed over TP."""
-    return gather("embedding", tokens, model.d_model, shard.size).replace(
+    return gather("embedding", tokens, model.d_model, shard.size.of_tables).replace(
         sends=reduce_over_tp(tokens * model.d_model, shard)
     )
 
@@ -93,8 +95,9 @@ def head(model: Model, positions: Number, shard: Shard) -> Operator:
     Each chip has V/tp rows; the logits are gathered over TP.
     """
     payload = positions * model.vocab * shard.size.activations
-    return linear("head", positions, model.d_model, model.vocab / shard.tp, shard.size).replace(
-        sends=(Collective(kind="all-gather", group="tp", bytes=payload),)
+    size = shard.size.of_tables
+    return linear("head", positions, model.d_model, model.vocab / shard.tp, size).replace(
+        part="embeddings", sends=(Collective(kind="all-gather", group="tp", bytes=payload),)
     )
 
 

@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine import legal, memory, network
 from genzcli.engine.blocks import Options
-from genzcli.engine.feedforward import Routing
+from genzcli.engine.lora import Adapters
 from genzcli.engine.memory import Demand
 from genzcli.engine.ops import Bytes, Shard
-from genzcli.engine.passes import Away, Setting
+from genzcli.engine.passes import Away, Setting, Speed
 from genzcli.engine.placement import Need, Storage, Streams, place, storage
 from genzcli.engine.result import Memory
 from genzcli.engine.roofline import Rates
+from genzcli.engine.routing import Routing
 from genzcli.engine.stages import Stage, stages
-from genzcli.numeric import ceil, maximum, minimum
+from genzcli.numeric import ceil, is_array, maximum, minimum
+from genzcli.spec.dtype import PARTS
+from genzcli.spec.hardware import Chip
 from genzcli.spec.noun import Noun, noun, other
-from genzcli.spec.workload import Scenario
+from genzcli.spec.workload import Plan, Scenario
 
 if TYPE_CHECKING:
     from genzcli.numeric import Flag, Number
+
+
+#: Parts whose weights an N:M pattern prunes.
+_SPARSE = ("weights", "experts", "attention")
 
 
 class Case(Noun):
@@ -86,7 +93,8 @@ def _shard(scenario: Scenario) -> Shard:
         dp=plan.dp if scenario.model.has_experts else 1,
         ep=plan.ep,
         sp=plan.sp,
-        size=Bytes.of(plan.precision, plan.weight_density),
+        redundant=plan.redundant_experts if scenario.model.has_experts else 0,
+        size=Bytes.of(plan.precision, plan.weight_density, plan.sparsity),
     )
 
 
@@ -107,11 +115,13 @@ def _setting(scenario: Scenario, shard: Shard, streams: Streams, requests: Numbe
         shard=shard,
         rates=Rates(dtype=dtype, flop_per_s=chip.peaks[dtype], profile=scenario.profile, **streams._asdict()),
         options=Options(
-            routing=Routing(rule=plan.routing, imbalance=plan.imbalance),
+            routing=Routing(rule=plan.routing, imbalance=plan.imbalance, alpha=plan.alpha),
             evenness=minimum(plan.batch / (plan.dp * requests), 1),
+            adapters=_adapters(plan),
             flash=plan.flash,
             fused=plan.fused,
         ),
+        speeds=_speeds(plan, chip, dtype),
         overlap=plan.overlap,
         away=_away(scenario, dtype),
         explain=explain,
@@ -140,13 +150,26 @@ def _away(scenario: Scenario, dtype: str) -> Away | None:
     )
 
 
+def _speeds(plan: Plan, chip: Chip, dtype: str) -> dict[str, Speed]:
+    """Parts that do not compute in `dtype` at its dense peak: in a wider format, or with sparse weights."""
+    dtypes = {part: legal.part_dtype(plan, chip, part) for part in PARTS}
+    dtypes["kernel"], dtypes["lora"] = dtypes["attention"], legal.adapter_dtype(plan, chip)
+    speeds: dict[str, Speed] = {}
+    for part, own in dtypes.items():
+        faster = legal.sparse_speedup(plan, chip, own) if part in _SPARSE else 1.0
+        if own != dtype or faster != 1:
+            speeds[part] = Speed(own, chip.peaks[own] * faster)
+    return speeds
+
+
 def _draft(scenario: Scenario, explain: bool) -> Case | None:
     """The draft model on the same chips, cut like the attention of the target."""
     plan = scenario.plan
     if plan.draft is None:
         return None
     stages_of_draft = min(plan.pp, plan.draft.layers)
-    own = scenario.replace(model=plan.draft, plan=plan.replace(draft=None, ep=1, pp=stages_of_draft))
+    plain = plan.replace(draft=None, ep=1, pp=stages_of_draft, lora_rank=0, redundant_experts=0)
+    own = scenario.replace(model=plan.draft, plan=plain)
     legal.check(own)
     return prepare(own, explain)
 
@@ -168,6 +191,7 @@ def demand(scenario: Scenario, shard: Shard) -> Demand:
         output_tokens=usecase.output_tokens,
         beams=usecase.beams,
         keep=plan.kv_keep,
+        adapters=_adapters(plan),
         groups=plan.dp,
         pp=plan.pp,
         together=plan.batching == "static",
@@ -175,6 +199,12 @@ def demand(scenario: Scenario, shard: Shard) -> Demand:
         activation_tokens=_bound(profile.activation_tokens, plan.chunk),
         shard=shard,
     )
+
+
+def _adapters(plan: Plan) -> Adapters | None:
+    if not is_array(plan.lora_rank) and plan.lora_rank == 0:
+        return None
+    return Adapters(rank=plan.lora_rank, count=plan.lora_adapters, on=plan.lora_on)
 
 
 def _bound(most: Number | None, chunk: Number | None) -> Number | None:

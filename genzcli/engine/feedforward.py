@@ -5,57 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, linear, reduce_over_tp
-from genzcli.numeric import maximum, minimum, power, where
+from genzcli.engine.routing import Load, Routing, busiest_rank, copies
+from genzcli.numeric import where
 from genzcli.spec.model import FeedForward, Mlp, Moe
-from genzcli.spec.noun import Noun, ratio, text
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
-
-
-class Routing(Noun):
-    """How a batch of tokens spreads over experts."""
-
-    rule: str = text("balanced, uniform or worst")
-    imbalance: Number = ratio("load of the busiest rank over the mean", default=1.0)
-
-
-class Load(Noun):
-    """What the busiest expert rank has to do in one pass."""
-
-    pairs: Number = ratio("(token, expert) pairs it computes")
-    experts: Number = ratio("experts whose weights it reads")
-
-
-def touched_experts(moe: Moe, tokens: Number, rule: str) -> Number:
-    """Experts that `tokens` tokens use together, each choosing K of E.
-
-    balanced  min(E, t K): no two tokens meet while there is room
-    uniform   E (1 - (1 - K/E)^t): expected value for independent uniform choices
-    worst     K: all tokens choose the same
-    """
-    match rule:
-        case "balanced":
-            return minimum(moe.experts, tokens * moe.experts_per_token)
-        case "uniform":
-            return moe.experts * (1 - power(1 - moe.experts_per_token / moe.experts, tokens))
-        case _:
-            return moe.experts_per_token
-
-
-def busiest_rank(moe: Moe, tokens: Number, shard: Shard, routing: Routing) -> Load:
-    """Load of the rank that the others wait for; `tokens` are those of the whole EP group.
-
-    A rank's mean share is 1/ep of the pairs and of the touched experts, but some rank always has at
-    least one whole expert to read. `worst` sends every token to experts of one rank.
-    """
-    held = moe.experts / shard.ep
-    if routing.rule == "worst":
-        experts = minimum(moe.experts_per_token, held)
-        return Load(pairs=tokens * experts, experts=experts)
-    pairs = tokens * moe.experts_per_token / shard.ep * routing.imbalance
-    experts = touched_experts(moe, tokens, routing.rule) / shard.ep
-    return Load(pairs=maximum(pairs, 1), experts=minimum(maximum(experts, 1), maximum(held, 1)))
 
 
 def matrices(part: FeedForward) -> int:
@@ -109,29 +64,8 @@ def grouped(name: str, load: Load, k: Number, n: Number, shard: Shard) -> Operat
         weight_bytes=load.experts * k * n * size.experts,
         activation_bytes=load.pairs * (k + n) * size.activations,
         reduction=k,
+        part="experts",
     )
-
-
-def copies(part: Moe, shard: Shard, routing: Routing) -> Number:
-    """Copies of a token that leave for the experts: one a rank that holds one of its K experts.
-
-    balanced  min(K, ep)
-    uniform   expected ranks touched, ep (1 - prod_j (E - E/ep - j) / (E - j)) over j < K
-    worst     one rank takes in every token, which takes as long as ep copies of each
-    An imbalance makes the busiest rank take in that much more.
-    """
-    chosen, ep = part.experts_per_token, shard.ep
-    match routing.rule:
-        case "balanced":
-            count: Number = minimum(chosen, ep)
-        case "uniform":
-            missed: Number = 1.0
-            for j in range(int(chosen)):
-                missed = missed * maximum(part.experts - part.experts / ep - j, 0) / (part.experts - j)
-            count = ep * (1 - missed)
-        case _:
-            count = ep
-    return count * routing.imbalance
 
 
 def dispatch(

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from genzcli.engine import mixers
+from genzcli.engine import lora, mixers
 from genzcli.engine.speculation import expected_tokens
 from genzcli.errors import PlanError
 from genzcli.numeric import any_true, both, is_array, negate
-from genzcli.spec.dtype import BITS, native
+from genzcli.spec.dtype import BITS, native, pattern
 from genzcli.spec.hardware import Chip, Tier
 from genzcli.spec.model import Mixer, Model, Moe
 from genzcli.spec.workload import Plan, Scenario
@@ -31,7 +31,9 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
         if plan.uneven == "error" and block.mixer is not None:
             yield from _head_problems(block.mixer, plan)
         if isinstance(block.feedforward, Moe) and plan.uneven == "error":
-            yield _divides(block.feedforward.experts, plan.ep, "experts", "--ep")
+            extra = plan.redundant_experts
+            what = "experts, redundant ones included" if any_true(extra > 0) else "experts"
+            yield _divides(block.feedforward.experts + extra, plan.ep, what, "--ep")
     yield from _expert_problems(model, plan)
     yield (
         plan.dp > plan.batch,
@@ -43,6 +45,8 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
     )
     yield from _room_problems(scenario)
     yield from _memory_problems(scenario)
+    yield from _sparsity_problems(plan)
+    yield from _adapter_problems(model, plan)
     yield from _draft_problems(plan)
 
 
@@ -99,6 +103,20 @@ def _memory_problems(scenario: Scenario) -> Iterator[Problem]:
     )
 
 
+def _sparsity_problems(plan: Plan) -> Iterator[Problem]:
+    if not plan.sparsity:
+        return
+    pattern(plan.sparsity, where="--sparsity")
+    yield (
+        plan.weight_density < 1,
+        lambda: PlanError(
+            f"weights are sparse twice: {plan.sparsity} and a density of {plan.weight_density:g}",
+            where="--weight-density",
+            cure="keep --sparsity (structured) or --weight-density (unstructured)",
+        ),
+    )
+
+
 def _sum(shares: Mapping[str, Number]) -> Number:
     total: Number = 0.0
     for share in shares.values():
@@ -119,6 +137,17 @@ def _uneven_shares(kind: str, shares: Mapping[str, Number]) -> PlanError:
     )
 
 
+def _adapter_problems(model: Model, plan: Plan) -> Iterator[Problem]:
+    yield (
+        both(plan.lora_rank > 0, not lora.adaptable(model, plan.lora_on)),
+        lambda: PlanError(
+            f"{model.name} has no layer with adapters on {plan.lora_on}",
+            where="--lora-on",
+            cure="use --lora-on all-linear",
+        ),
+    )
+
+
 def check(scenario: Scenario) -> Flag:
     """Raise the first problem of a scalar scenario; for arrays return where the plan is legal."""
     legal: Flag = True
@@ -136,7 +165,15 @@ def compute_dtype(plan: Plan, chip: Chip) -> str:
 
     Raises PlanError when the user named a format the chip lacks, or when nothing wide enough exists.
     """
-    wanted = plan.precision.compute
+    return _native(plan, chip, plan.precision.compute)
+
+
+def part_dtype(plan: Plan, chip: Chip, part: str) -> str:
+    """The format in which a part's matrix products run: `Precision.computed`, or the chip's next wider."""
+    return _native(plan, chip, plan.precision.computed(part))
+
+
+def _native(plan: Plan, chip: Chip, wanted: str) -> str:
     found = native(wanted, chip.peaks)
     have = ", ".join(sorted(chip.peaks, key=lambda name: BITS[name]))
     if found is None:
@@ -152,6 +189,16 @@ def compute_dtype(plan: Plan, chip: Chip) -> str:
             cure=f"it computes in {have}; leave compute out to store in {wanted} and compute in {found}",
         )
     return found
+
+
+def sparse_speedup(plan: Plan, chip: Chip, dtype: str) -> Number:
+    """Peak of products with the plan's sparse weights over dense ones; 1 where the chip lacks the pattern."""
+    return chip.sparse_speedup.get(dtype, 1.0) if plan.sparsity == "2:4" else 1.0
+
+
+def adapter_dtype(plan: Plan, chip: Chip) -> str:
+    """LoRA adapters compute in 16 bits whatever the base model is, or in what the chip has."""
+    return native("bf16", chip.peaks) or compute_dtype(plan, chip)
 
 
 def _head_problems(mixer: Mixer, plan: Plan) -> Iterator[Problem]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import blocks
+from genzcli.engine import blocks, lora
+from genzcli.engine.lora import Adapters
 from genzcli.engine.mixers import held_bytes
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.placement import Limit, Need, Storage, limits, place
@@ -27,6 +28,7 @@ class Demand(Noun):
     output_tokens: Number = ratio("output tokens of each")
     beams: Number = ratio("beams of each")
     keep: Number = ratio("share of the cache's tokens that pruning keeps", default=1.0)
+    adapters: Adapters | None = noun(Adapters, "LoRA adapters beside the weights", default=None)
     groups: Number = ratio("attention groups the batch is spread over")
     pp: int = count("pipeline stages, so micro-batches")
     together: bool = flag("all prompts are in flight at once; else one at a time")
@@ -56,7 +58,7 @@ def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
     if stage.last:
         shared = model.tied_embeddings and stage.first
         total = total + model.d_model + (0 if shared else table)
-    total = total * shard.size.weights
+    total = total * shard.size.of_tables.weights
     for name, repeat in stage.layers.items():
         total = total + repeat * blocks.weight_bytes(model.blocks[name], model.d_model, shard)
     return total
@@ -89,7 +91,7 @@ def slope(model: Model, stage: Stage, demand: Demand) -> Slope:
         width = maximum(width, blocks.peak_width(model.blocks[name], model.d_model, shard))
     logits = demand.beams * model.vocab if stage.last else 0
     return Slope(
-        weights=weights_bytes(model, stage, shard),
+        weights=weights_bytes(model, stage, shard) + lora.stored_bytes(model, stage, demand.adapters, shard),
         kv_per_request=kv_bytes_per_request(model, stage, demand),
         act_per_token=width * shard.size.activations,
         act_per_request=logits * shard.size.activations,

@@ -17,41 +17,49 @@ def before(
     mixer: Mixer, d_model: Number, tokens: Number, shard: Shard, *, decode: bool, fused: bool
 ) -> tuple[Operator, ...]:
     """Operators ahead of the kernel; they do not depend on the context."""
+    shard = shard.mixing
     match mixer:
         case Attention():
-            return attention.before(mixer, d_model, tokens, shard, fused=fused)
+            return _tagged(attention.before(mixer, d_model, tokens, shard, fused=fused))
         case LatentAttention():
-            return latent.before(mixer, d_model, tokens, shard, decode=decode)
+            return _tagged(latent.before(mixer, d_model, tokens, shard, decode=decode))
         case _:
-            return recurrent.before(mixer, d_model, tokens, shard)
+            return _tagged(recurrent.before(mixer, d_model, tokens, shard))
 
 
 def kernels(mixer: Mixer, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool) -> tuple[Operator, ...]:
     """The kernels that see more than one token: attention, or the recurrence."""
     match mixer:
         case Attention():
-            return (attention.kernel(mixer, visit, shard, flash=flash),)
+            return _tagged((attention.kernel(mixer, visit, shard, flash=flash),), "kernel")
         case LatentAttention():
-            return latent.kernels(mixer, visit, shard)
+            return _tagged(latent.kernels(mixer, visit, shard), "kernel")
         case _:
-            return (recurrent.kernel(mixer, visit, shard),)
+            return _tagged((recurrent.kernel(mixer, visit, shard),), "kernel")
 
 
 def after(
     mixer: Mixer, d_model: Number, tokens: Number, shard: Shard, sends: tuple[Collective, ...]
 ) -> tuple[Operator, ...]:
     """Operators behind the kernel; the last one sends."""
+    shard = shard.mixing
     match mixer:
         case Attention():
-            return attention.after(mixer, d_model, tokens, shard, sends)
+            return _tagged(attention.after(mixer, d_model, tokens, shard, sends))
         case LatentAttention():
-            return latent.after(mixer, d_model, tokens, shard, sends)
+            return _tagged(latent.after(mixer, d_model, tokens, shard, sends))
         case _:
-            return recurrent.after(mixer, d_model, tokens, shard, sends)
+            return _tagged(recurrent.after(mixer, d_model, tokens, shard, sends))
+
+
+def _tagged(operators: tuple[Operator, ...], part: str = "attention") -> tuple[Operator, ...]:
+    """Operators that compute in the mixers' format."""
+    return tuple(operator.replace(part=part) for operator in operators)
 
 
 def weight_bytes(mixer: Mixer, d_model: Number, shard: Shard) -> Number:
     """Bytes of its weights on one chip."""
+    shard = shard.mixing
     match mixer:
         case Attention():
             return attention.weight_bytes(mixer, d_model, shard)

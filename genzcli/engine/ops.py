@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.numeric import ceil, maximum, where
-from genzcli.spec.dtype import Precision, bytes_per_element
+from genzcli.spec.dtype import Precision, bytes_per_element, pattern_bytes
 from genzcli.spec.model import Attention, Moe
 from genzcli.spec.noun import Noun, count, flag, noun, other, ratio, text
 
@@ -34,6 +34,10 @@ class Operator(Noun):
     kv_bytes: Number = ratio("KV cache read and written", default=0.0)
     activation_bytes: Number = ratio("activations read and written", default=0.0)
     reduction: Number = ratio("length of the dot products", default=0.0)
+    part: str = text(
+        "whose format it computes in: weights, experts, attention, embeddings, or kernel (no weights)",
+        default="weights",
+    )
     sends: tuple[Collective, ...] = other("collectives that follow", default=())
 
 
@@ -44,21 +48,42 @@ class Bytes(Noun):
     experts: Number = ratio("weights of the routed experts")
     kv: float = ratio("KV cache")
     activations: float = ratio("activations and messages")
+    attention: Number | None = ratio("weights of the mixers; like the others if left out", default=None)
+    embeddings: Number | None = ratio("embedding and head; like the others if left out", default=None)
 
     @classmethod
-    def of(cls, precision: Precision, density: Number = 1.0) -> Bytes:
-        """Unstructured sparsity keeps `density` of the weights and a bit a place that says which."""
+    def of(cls, precision: Precision, density: Number = 1.0, pattern: str = "") -> Bytes:
+        """Unstructured sparsity keeps `density` of the weights and a bit a place that says which.
 
-        def weight(name: str) -> Number:
+        An N:M `pattern` keeps N of M weights of the layers (see `spec.dtype.pattern_bytes`); embedding and
+        head stay whole.
+        """
+
+        def weight(part: str) -> Number:
+            name = precision.stored(part)
+            if pattern and part != "embeddings":
+                return pattern_bytes(name, pattern)
             whole = bytes_per_element(name)
             return where(density < 1, density * whole + 1 / 8, whole)
 
         return cls(
-            weights=weight(precision.weights),
-            experts=weight(precision.experts or precision.weights),
+            weights=weight("weights"),
+            experts=weight("experts"),
             kv=bytes_per_element(precision.kv),
             activations=bytes_per_element(precision.activations),
+            attention=weight("attention") if precision.attention else None,
+            embeddings=weight("embeddings") if precision.embeddings or pattern else None,
         )
+
+    @property
+    def of_mixers(self) -> Bytes:
+        """With the mixers' weights for weights."""
+        return self if self.attention is None else self.replace(weights=self.attention)
+
+    @property
+    def of_tables(self) -> Bytes:
+        """With the embedding's and the head's weights for weights."""
+        return self if self.embeddings is None else self.replace(weights=self.embeddings)
 
 
 class Shard(Noun):
@@ -68,7 +93,13 @@ class Shard(Noun):
     dp: Number = count("attention-DP groups that share the experts; 1 for a dense model", default=1)
     ep: Number = count("groups the experts are spread over", default=1)
     sp: bool = flag("sequence parallel", default=False)
+    redundant: Number = count("routed experts held more than once, a layer", least=0, default=0)
     size: Bytes = noun(Bytes, "bytes an element")
+
+    @property
+    def mixing(self) -> Shard:
+        """As a mixer sees it: its own format of weights."""
+        return self if self.size.attention is None else self.replace(size=self.size.of_mixers)
 
     @property
     def expert_tp(self) -> Number:
@@ -84,8 +115,8 @@ class Shard(Noun):
         return maximum(1, ceil(attention.kv_heads / self.tp))
 
     def experts(self, moe: Moe) -> Number:
-        """Routed experts whose weights (or a slice of them) a chip stores."""
-        return ceil(moe.experts / self.ep)
+        """Routed experts whose weights (or a slice of them) a chip stores, redundant ones included."""
+        return ceil((moe.experts + self.redundant) / self.ep)
 
 
 def linear(name: str, tokens: Number, k: Number, n: Number, size: Bytes, *, kind: str = "gemm") -> Operator:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import blocks, mixers, network, roofline
+from genzcli.engine import blocks, lora, mixers, network, roofline
 from genzcli.engine.blocks import Options
 from genzcli.engine.network import Group
 from genzcli.engine.ops import Collective, Operator, Shard
@@ -15,7 +16,7 @@ from genzcli.engine.stages import Stage
 from genzcli.numeric import maximum, minimum, where
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Model
-from genzcli.spec.noun import Noun, flag, noun, ratio
+from genzcli.spec.noun import Noun, flag, noun, other, ratio
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
@@ -28,6 +29,13 @@ class Away(Noun):
     latency_s: Number = ratio("seconds one way over the link")
 
 
+class Speed(NamedTuple):
+    """How fast the matrix products of one part of the weights run."""
+
+    dtype: str
+    flop_per_s: Number
+
+
 class Setting(Noun):
     """What stays the same over the passes of a scenario."""
 
@@ -36,9 +44,15 @@ class Setting(Noun):
     shard: Shard = noun(Shard, "how layers are cut")
     rates: Rates = noun(Rates, "seconds a FLOP and a byte")
     options: Options = noun(Options, "techniques")
+    speeds: Mapping[str, Speed] = other("parts that compute otherwise than `rates` say", default={})
     overlap: Number = ratio("share of a collective that compute may hide", default=0.0)
     away: Away | None = noun(Away, "attention runs elsewhere", default=None)
     explain: bool = flag("keep the operator rows", default=False)
+
+    def rates_of(self, operator: Operator) -> Rates:
+        """The rates at which an operator runs."""
+        own = self.speeds.get(operator.part) if self.speeds else None
+        return self.rates if own is None else self.rates.replace(dtype=own.dtype, flop_per_s=own.flop_per_s)
 
     def group(self, name: str) -> Group:
         """Members and stride of a group, in the order TP (or expert-TP), EP, PP."""
@@ -77,9 +91,10 @@ def send_parts(setting: Setting, collective: Collective, beside: Number) -> tupl
 
 def run_operator(setting: Setting, operator: Operator, block: str, rows: list[OperatorTime]) -> Parts:
     """An operator and the collectives behind it."""
-    parts = roofline.time(operator, setting.rates)
+    rates = setting.rates_of(operator)
+    parts = roofline.time(operator, rates)
     if setting.explain:
-        rows.append(_row(operator, parts, block, setting.rates.dtype))
+        rows.append(_row(operator, parts, block, rates.dtype))
     total, beside = parts, parts.time
     for collective in operator.sends:
         sent, hidden, detail = send_parts(setting, collective, beside)
@@ -128,7 +143,7 @@ def _run_away(
     """
     first = operators[0]
     sent = (first.replace(activation_bytes=first.activation_bytes + new_kv), *operators[1:])
-    there = run_all(setting.replace(rates=away.rates), sent, block, rows)
+    there = run_all(setting.replace(rates=away.rates, speeds={}), sent, block, rows)
     crossing = Parts(network=2 * away.latency_s)
     if setting.explain and away.latency_s > 0:
         rows.append(OperatorTime(name="link", kind="step", block=block, network_s=crossing.network))
@@ -141,6 +156,15 @@ def run_after(setting: Setting, name: str, tokens: Number, rows: list[OperatorTi
         setting.model.blocks[name], setting.model.d_model, tokens, setting.shard, setting.options
     )
     return run_all(setting, operators, name, rows)
+
+
+def run_adapters(setting: Setting, name: str, work: Tokens, rows: list[OperatorTime]) -> Parts:
+    """A layer's LoRA adapters, beside the layers they belong to."""
+    adapters = setting.options.adapters
+    assert adapters is not None
+    block, model = setting.model.blocks[name], setting.model
+    operators = lora.operators(block, model.d_model, work.tokens, work.sequences, setting.shard, adapters)
+    return run_all(setting, operators, name, rows) * where(adapters.rank > 0, 1.0, 0.0)
 
 
 def run_all(setting: Setting, operators: tuple[Operator, ...], block: str, rows: list[OperatorTime]) -> Parts:

@@ -103,7 +103,7 @@ def _time_passes(case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tok
     for visit in visits:
         layers = _added(layers, table.layers(_kernels_of(visit)))
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, work.tokens, rows))
-    line = _line(case, work, _added(layers, after), table)
+    line = _line(case, work, _adapted(case, work, _added(layers, after), table), table)
     parts = passes.prefill_parts(line, maximum(count, 1))
     return Timing(
         mean=parts,
@@ -164,7 +164,7 @@ def _decode_of(case: Case, width: Number) -> Timing | None:
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, tokens, rows))
     inside = table.layers(lambda setting, name, rows: _mean_kernels(setting, name, visit, steps, rows))
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, tokens, rows))
-    fixed = _added(before, after)
+    fixed = _adapted(case, work, _added(before, after), table)
     mean = _line(case, work, _added(fixed, inside), table)
     quiet = Table(case.under("decode", explain=False))
 
@@ -185,6 +185,16 @@ def _decode_of(case: Case, width: Number) -> Timing | None:
 
 def _added(a: list[dict[str, Parts]], b: list[dict[str, Parts]]) -> list[dict[str, Parts]]:
     return [{name: one[name] + two[name] for name in one} for one, two in zip(a, b, strict=True)]
+
+
+def _adapted(
+    case: Case, work: Tokens, layers: list[dict[str, Parts]], table: Table
+) -> list[dict[str, Parts]]:
+    """The layers with their LoRA adapters, where there are any."""
+    if case.setting.options.adapters is None:
+        return layers
+    beside = table.layers(lambda setting, name, rows: passes.run_adapters(setting, name, work, rows))
+    return _added(layers, beside)
 
 
 def _line(case: Case, work: Tokens, layers: list[dict[str, Parts]], table: Table) -> Pipeline:

@@ -102,7 +102,7 @@ def candidates(model: Model, plan: Plan, chips: int, fixed: Mapping[str, int]) -
             dp, rest = divmod(chips, tp * pp)
             if rest or pp > model.layers or dp != fixed.get("dp", dp) or dp > most:
                 continue
-            for ep in _given_or(fixed.get("ep"), _expert_degrees(model, tp, dp)):
+            for ep in _given_or(fixed.get("ep"), _expert_degrees(model, plan, tp, dp)):
                 yield plan.replace(tp=tp, pp=pp, dp=dp, ep=ep)
 
 
@@ -123,9 +123,10 @@ def _tensor_degrees(model: Model, plan: Plan, chips: int) -> list[int]:
     return [tp for tp in degrees if all(count % tp == 0 for count in heads)]
 
 
-def _expert_degrees(model: Model, tp: int, dp: int) -> list[int]:
+def _expert_degrees(model: Model, plan: Plan, tp: int, dp: int) -> list[int]:
     """For a MoE: experts cut like everything else (ep 1), or spread over all chips of a stage."""
-    experts = [b.feedforward.experts for b in model.blocks.values() if isinstance(b.feedforward, Moe)]
+    routed = [b.feedforward.experts for b in model.blocks.values() if isinstance(b.feedforward, Moe)]
+    experts = [count + plan.redundant_experts for count in routed]
     if not experts:
         return [1]
     widest = max(n for n in _divisors(tp * dp) if all(count % n == 0 for count in experts))

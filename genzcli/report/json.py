@@ -6,12 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from genzcli.engine.legal import part_dtype
 from genzcli.engine.result import BOUNDS, Estimate, OperatorTime, Phase
 from genzcli.report.answer import NOT_MODELLED, Answer
+from genzcli.spec.dtype import PARTS
 
 if TYPE_CHECKING:
     from genzcli.explore.cure import Cure
     from genzcli.slo import Judged
+    from genzcli.spec.workload import Scenario
 
 RUN_SCHEMA = "genz.run/1"
 CHECK_SCHEMA = "genz.check/1"
@@ -86,7 +89,10 @@ def scenario(answer: Answer) -> dict[str, Any]:
             "activations": precision.activations,
             "compute": answer.compute_dtype,
             "compute_asked": precision.compute,
-            "experts": (precision.experts or precision.weights) if asked.model.has_experts else None,
+            "experts": precision.stored("experts") if asked.model.has_experts else None,
+            "attention": precision.stored("attention"),
+            "embeddings": precision.stored("embeddings"),
+            "computed": _computed(asked),
         },
         "compute_dtype": answer.compute_dtype,
         "stack": asked.profile.stack,
@@ -94,6 +100,8 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "evidence": asked.profile.evidence,
         "routing": plan.routing if asked.model.has_experts else None,
         "imbalance": plan.imbalance,
+        "alpha": plan.alpha if asked.model.has_experts and plan.routing == "power-law" else None,
+        "redundant_experts": plan.redundant_experts if asked.model.has_experts else None,
         "uneven": plan.uneven,
         "flash": plan.flash,
         "fused": plan.fused,
@@ -110,8 +118,18 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "placement": plan.placement,
         "place": {kind: dict(shares) for kind, shares in plan.place.items()},
         "attention_on": plan.attention_on or None,
+        "sparsity": plan.sparsity or None,
+        "lora_rank": plan.lora_rank,
+        "lora_adapters": plan.lora_adapters if plan.lora_rank else None,
+        "lora_on": plan.lora_on if plan.lora_rank else None,
         "reserve": asked.profile.reserve if plan.reserve is None else plan.reserve,
     }
+
+
+def _computed(asked: Scenario) -> dict[str, str | None]:
+    """The format that the matrix products of each part of the weights run in."""
+    found: dict[str, str | None] = {part: part_dtype(asked.plan, asked.platform.chip, part) for part in PARTS}
+    return found if asked.model.has_experts else {**found, "experts": None}
 
 
 def memory(estimate: Estimate) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def count(value: Any) -> str:
 
 def formats(precision: Precision, compute: str) -> str:
     """One word where everything is stored and computed in it, else tensor by tensor."""
-    words = {"weights": precision.weights, "experts": precision.experts, "KV": precision.kv}
+    words = {"weights": precision.weights, "experts": precision.experts, "attention": precision.attention}
+    words |= {"embeddings": precision.embeddings, "KV": precision.kv}
     words |= {"activations": precision.activations, "compute": compute}
     words = {name: word for name, word in words.items() if word}
     if len(set(words.values())) == 1:

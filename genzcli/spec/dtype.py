@@ -7,22 +7,34 @@ from collections.abc import Mapping
 from genzcli.errors import PlanError, nearest
 from genzcli.spec.noun import Noun, flag, text
 
-# Bits per stored element, block scales included. MXFP4: 32 elements share an 8-bit scale (OCP MX
-# v1.0, 4.25). NVFP4: 16 share an FP8 scale (4.5). int4 and int2: groups of 128 with a 16-bit scale
-# (AWQ, GPTQ: 4.125). The coarser scales of fp8 and int8 (a tensor or a channel) are below 0.1 %.
-BITS: Mapping[str, float] = {
+# Bits per stored element, block scales included. MXFP4, 6 and 8: 32 elements share an 8-bit scale (OCP
+# MX v1.0, 4.25, 6.25, 8.25). NVFP4: 16 share an FP8 scale (4.5). int4, int3 and int2: groups of 128 with a
+# 16-bit scale (AWQ, GPTQ: 4.125). The coarser scales of fp8, fp6 and int8 (a tensor, a channel or a block
+# of 128 x 128) are below 0.1 %.
+_PLAIN: Mapping[str, float] = {
     "fp32": 32,
     "tf32": 32,
     "bf16": 16,
     "fp16": 16,
     "fp8": 8,
+    "mxfp8": 8.25,
     "int8": 8,
     "fp6": 6,
+    "mxfp6": 6.25,
     "int4": 4.125,
     "fp4": 4.5,
     "mxfp4": 4.25,
+    "int3": 3.125,
     "int2": 2.125,
 }
+
+# Integers whose scale is shared by fewer or more than 128 elements: int4g32 is 4 + 16 / 32 = 4.5 bits.
+_GROUPS = (16, 32, 64, 256)
+_GROUPED: Mapping[str, float] = {
+    f"int{bits}g{group}": bits + 16 / group for bits in (8, 4, 3, 2) for group in _GROUPS
+}
+
+BITS: Mapping[str, float] = {**_PLAIN, **_GROUPED}
 
 ALIASES: Mapping[str, str] = {
     "float32": "fp32",
@@ -35,6 +47,7 @@ ALIASES: Mapping[str, str] = {
     "fp8_e5m2": "fp8",
     "e4m3": "fp8",
     "nvfp4": "fp4",
+    **{f"int{bits}g128": f"int{bits}" for bits in (4, 3, 2)},
 }
 
 # Words of the quantisation literature: formats of weights and of what they are multiplied with.
@@ -44,13 +57,21 @@ _SCHEMES: Mapping[str, tuple[str, str]] = {
     "w8a8": ("int8", "int8"),
 }
 
+_LONGEST_PATTERN = 64
+
+#: Parts of the weights that may be stored each in a format of its own.
+PARTS = ("weights", "experts", "attention", "embeddings")
+
 # Where a chip has no native peak for a format, the formats it may compute it at, nearest first.
 _WIDER: Mapping[str, tuple[str, ...]] = {
-    "int2": ("int4", "int8", "bf16", "fp16", "tf32", "fp32"),
+    "int2": ("int3", "int4", "int8", "bf16", "fp16", "tf32", "fp32"),
+    "int3": ("int4", "int8", "bf16", "fp16", "tf32", "fp32"),
     "int4": ("int8", "bf16", "fp16", "tf32", "fp32"),
     "mxfp4": ("fp4", "fp6", "fp8", "bf16", "fp16", "tf32", "fp32"),
     "fp4": ("mxfp4", "fp6", "fp8", "bf16", "fp16", "tf32", "fp32"),
-    "fp6": ("fp8", "bf16", "fp16", "tf32", "fp32"),
+    "mxfp6": ("fp6", "mxfp8", "fp8", "bf16", "fp16", "tf32", "fp32"),
+    "mxfp8": ("fp8", "bf16", "fp16", "tf32", "fp32"),
+    "fp6": ("mxfp6", "fp8", "bf16", "fp16", "tf32", "fp32"),
     "int8": ("bf16", "fp16", "tf32", "fp32"),
     "fp8": ("bf16", "fp16", "tf32", "fp32"),
     "bf16": ("fp16", "tf32", "fp32"),
@@ -63,9 +84,11 @@ _WIDER: Mapping[str, tuple[str, ...]] = {
 def dtype(word: str, *, where: str = "") -> str:
     """The format's one name; an unknown word is an error with the nearest names."""
     name = word.strip().lower().replace("-", "_")
+    if "_g" in name:  # int4-g32
+        name = name.replace("_g", "g")
     name = ALIASES.get(name, name)
     if name not in BITS:
-        near = nearest(name, [*BITS, *ALIASES, *_SCHEMES]) or list(BITS)
+        near = nearest(name, [*BITS, *ALIASES, *_SCHEMES]) or list(_PLAIN)
         raise PlanError(f"unknown number format {word!r}", where=where, cure=f"try {', '.join(near)}")
     return name
 
@@ -75,9 +98,38 @@ def bytes_per_element(name: str) -> float:
     return BITS[name] / 8
 
 
+def base(name: str) -> str:
+    """The format without its group size: that of int4g32 is int4."""
+    return name.partition("g")[0] if name in _GROUPED else name
+
+
+def width(name: str) -> int:
+    """Bits of an element itself, scales left out."""
+    return int(BITS[base(name)])
+
+
 def native(name: str, peaks: Mapping[str, object]) -> str | None:
     """The format at which a chip with these peaks computes `name`: itself, or the next wider it has."""
+    name = base(name)
     return next((item for item in (name, *_WIDER[name]) if item in peaks), None)
+
+
+def pattern(word: str, *, where: str = "") -> tuple[int, int]:
+    """(N, M) of `N:M` structured sparsity: N of every M weights in a row are kept, N below M."""
+    kept, sign, of = (part.strip() for part in word.partition(":"))
+    if sign and kept.isdecimal() and of.isdecimal() and 1 <= int(kept) < int(of) <= _LONGEST_PATTERN:
+        return int(kept), int(of)
+    cure = f"write N:M with 1 <= N < M <= {_LONGEST_PATTERN}, as 2:4"
+    raise PlanError(f"{word!r} is not a pattern of structured sparsity", where=where, cure=cure)
+
+
+def pattern_bytes(name: str, word: str) -> float:
+    """Bytes a weight takes under `N:M`: N / M of the elements, each with ceil(log2 M) bits that say which.
+
+    Two bits a kept element for 2:4. Source: Mishra et al., arXiv 2104.08378, section 3.
+    """
+    kept, of = pattern(word)
+    return kept / of * (BITS[name] + (of - 1).bit_length()) / 8
 
 
 class Precision(Noun):
@@ -85,12 +137,28 @@ class Precision(Noun):
 
     weights: str = text("weights, embedding and head included")
     experts: str = text("weights of the routed experts; like the other weights if left out", default="")
+    attention: str = text("weights of attention and other mixers; like the others if left out", default="")
+    embeddings: str = text("embedding and LM head; like the other weights if left out", default="")
     kv: str = text("KV cache or recurrent state")
     activations: str = text("activations and the messages of collectives")
     compute: str = text("format matrix products run in")
     explicit_compute: bool = flag(
         "True when the user named compute: then the chip must have it", default=False
     )
+
+    def stored(self, part: str) -> str:
+        """Storage format of a part of the weights: `weights`, `experts`, `attention` or `embeddings`."""
+        return getattr(self, part) or self.weights
+
+    def computed(self, part: str) -> str:
+        """Format in which a part's matrix products are meant to run.
+
+        `compute`, or the part's own where it is stored wider than that: bf16 attention beside FP4 experts
+        runs in bf16. A compute format that the user named goes for all.
+        """
+        stored = self.stored(part)
+        wider = not self.explicit_compute and width(stored) > width(self.compute)
+        return stored if wider else self.compute
 
     @classmethod
     def of(cls, word: str) -> Precision:

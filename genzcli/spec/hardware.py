@@ -82,6 +82,9 @@ class Chip(Noun):
     vendor: str = text("maker", default="")
     year: Number | None = count("year of launch", least=1990, default=None)
     peaks: Mapping[str, Number] = numbers("flop/s", "dense peak of matrix products by format")
+    sparse_speedup: Mapping[str, Number] = numbers(
+        "", "peak of 2:4 sparse matrix products over the dense one, by format", default={}
+    )
     memory: Mapping[str, Tier] = nouns(Tier, "memories, fastest first")
     power_w: Number | None = quantity("W", "peak power of one chip, with its memory", default=None)
     power_split: PowerSplit = noun(PowerSplit, "where the power goes", default=PowerSplit())

@@ -53,7 +53,13 @@ class Plan(Noun):
     sp: bool = flag("sequence parallel: reduce-scatter + all-gather instead of all-reduce", default=False)
     batching: str = choice("how requests meet", "static", "continuous", default="static")
     routing: str = choice(
-        "experts a batch of tokens touches", "balanced", "uniform", "worst", default="uniform"
+        "experts a batch of tokens touches", "balanced", "uniform", "power-law", "worst", default="uniform"
+    )
+    alpha: Number = ratio(
+        "power-law routing: the r-th most popular expert draws r^-alpha", least=0, most=10, default=1.0
+    )
+    redundant_experts: Number = count(
+        "replicas of the busiest experts, over all ranks of a layer", least=0, most=1e5, default=0
     )
     imbalance: Number = ratio("busiest expert rank over the mean", least=1, most=1e4, default=1.0)
     uneven: str = choice("heads that tp does not divide", "error", "pad", default="error")
@@ -90,6 +96,10 @@ class Plan(Noun):
         "stated placement: for weights, kv or activations, the share that lies in each memory", default={}
     )
     attention_on: str = text("memory whose processor runs attention, where the cache then lies", default="")
+    sparsity: str = text("N:M structured sparsity of the layers' weights, as 2:4; none if empty", default="")
+    lora_rank: Number = count("rank of the LoRA adapters; 0 for none", least=0, most=1e4, default=0)
+    lora_adapters: Number = count("adapters that are resident, one a request", most=1e6, default=1)
+    lora_on: str = choice("layers that an adapter has", "all-linear", "attention", "qv", default="all-linear")
     overlap: Number = ratio("share of a collective that compute may hide", least=0, most=1, default=0.0)
     reserve: Number | None = ratio(
         "share of memory kept free; the profile's if left out", least=0, most=0.95, default=None

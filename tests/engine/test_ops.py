@@ -9,9 +9,10 @@ from engine_samples import answer, attention, close, dense, moe, usecase
 
 from genzcli.engine import blocks, feedforward
 from genzcli.engine.attention import attend, cached_tokens, kv_bytes_per_token, project
-from genzcli.engine.feedforward import Routing, busiest_rank, combine, copies, dispatch, touched_experts
+from genzcli.engine.feedforward import combine, dispatch
 from genzcli.engine.ops import Bytes, Shard, gather, linear
 from genzcli.engine.parameters import parameters
+from genzcli.engine.routing import Routing, busiest_rank, copies, touched_experts
 from genzcli.engine.spans import decode_span, mean_context, prefill_span
 from genzcli.spec.dtype import Precision
 from genzcli.spec.model import Moe
