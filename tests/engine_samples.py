@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from genzcli.engine.estimate import estimate
+from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.result import Estimate
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level, Platform, Tier
@@ -77,6 +78,11 @@ def moe(layers: int = 4, **part: Any) -> Model:
 
 def plan(precision: str = "bf16", **changes: Any) -> Plan:
     return Plan(precision=Precision.of(precision), **changes)
+
+
+def shard(**cut: Any) -> Shard:
+    """A layer cut so, everything in 16 bits."""
+    return Shard(size=Bytes(weights=2.0, experts=2.0, kv=2.0, activations=2.0), **cut)
 
 
 def usecase(inputs: Any = 100, outputs: Any = 11, beams: Any = 1) -> UseCase:

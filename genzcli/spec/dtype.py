@@ -11,7 +11,7 @@ from genzcli.spec.noun import Noun, flag, text
 # MX v1.0, 4.25, 6.25, 8.25). NVFP4: 16 share an FP8 scale (4.5). int4, int3 and int2: groups of 128 with a
 # 16-bit scale (AWQ, GPTQ: 4.125). The coarser scales of fp8, fp6 and int8 (a tensor, a channel or a block
 # of 128 x 128) are below 0.1 %.
-_PLAIN: Mapping[str, float] = {
+PLAIN: Mapping[str, float] = {
     "fp32": 32,
     "tf32": 32,
     "bf16": 16,
@@ -34,7 +34,7 @@ _GROUPED: Mapping[str, float] = {
     f"int{bits}g{group}": bits + 16 / group for bits in (8, 4, 3, 2) for group in _GROUPS
 }
 
-BITS: Mapping[str, float] = {**_PLAIN, **_GROUPED}
+BITS: Mapping[str, float] = {**PLAIN, **_GROUPED}
 
 ALIASES: Mapping[str, str] = {
     "float32": "fp32",
@@ -88,7 +88,7 @@ def dtype(word: str, *, where: str = "") -> str:
         name = name.replace("_g", "g")
     name = ALIASES.get(name, name)
     if name not in BITS:
-        near = nearest(name, [*BITS, *ALIASES, *_SCHEMES]) or list(_PLAIN)
+        near = nearest(name, [*BITS, *ALIASES, *_SCHEMES]) or list(PLAIN)
         raise PlanError(f"unknown number format {word!r}", where=where, cure=f"try {', '.join(near)}")
     return name
 

@@ -58,7 +58,7 @@ REAL = {
 PRECISIONS = {
     "MiniMaxAI--MiniMax-M2.5": ("fp8", "", "bf16", "fp8"),
     "openai--gpt-oss-120b": ("bf16", "mxfp4", "bf16", "bf16"),
-    "moonshotai--Kimi-K2.5": ("bf16", "int4", "bf16", "bf16"),
+    "moonshotai--Kimi-K2.5": ("bf16", "int4g32", "bf16", "bf16"),
     "moonshotai--Kimi-K3": ("bf16", "mxfp4", "bf16", "bf16"),
     "Qwen--Qwen3-0.6B": ("bf16", "", "bf16", "bf16"),
 }
@@ -476,7 +476,7 @@ def test_the_quantisation_file_beside_a_config_counts(tmp_path: Path) -> None:
     assert (found.weights, found.kv, found.compute) == ("fp4", "fp8", "fp4")
 
 
-@pytest.mark.parametrize("quantised", [{"quant_method": "aqlm"}, {"quant_method": "gptq", "bits": 3}, "fp8"])
+@pytest.mark.parametrize("quantised", [{"quant_method": "aqlm"}, {"quant_method": "gptq", "bits": 5}, "fp8"])
 def test_an_unknown_quantisation_is_an_error(quantised: Any) -> None:
     with pytest.raises(CatalogError, match=r"aqlm|bits|quantization_config"):
         made({**LLAMA, "quantization_config": quantised})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from genz_process import process
 
-from genzcli.spec.dtype import BITS, Precision
+from genzcli.spec.dtype import PLAIN, Precision
 
 Genz = Callable[..., Any]
 RUN = ("run", "llama-3.1-8b", "h100-sxm")
@@ -41,7 +41,7 @@ def test_the_help_of_precision_names_every_format_and_every_tensor(genz: Genz) -
     from genzcli.cli.request import TENSORS
 
     words = " ".join(genz("run", "--help").out.split())
-    assert all(name in words for name in (*BITS, "w4a16", "w8a16"))
+    assert all(name in words for name in (*PLAIN, "w4a16", "w8a16"))
     assert f"weights=int4,kv=fp8: {', '.join(TENSORS)}" in words
 
 

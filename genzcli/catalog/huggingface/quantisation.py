@@ -8,6 +8,8 @@ from typing import Any
 from genzcli.catalog.huggingface.config import Config
 from genzcli.catalog.huggingface.draft import Draft
 from genzcli.errors import CatalogError
+from genzcli.spec.dtype import BITS
+from genzcli.spec.dtype import base as base_of
 
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32"}
 
@@ -36,6 +38,11 @@ _MODELOPT = {
 _MODULES = {
     "attention": ("self_attn.q_proj", "self_attn.o_proj", "self_attn.q_a_proj", "self_attn.q_b_proj"),
     "dense": ("mlp.gate_proj", "mlp.up_proj", "mlp.gate_up_proj", "feed_forward.up_proj"),
+    "shared": (
+        "mlp.shared_experts.up_proj",
+        "mlp.shared_expert.up_proj",
+        "feed_forward.shared_expert.up_proj",
+    ),
     "experts": (
         *("mlp.experts.7.up_proj", "mlp.experts.gate_up_proj", "block_sparse_moe.experts.7.w1"),
         *("feed_forward.experts.7.up_proj", "feed_forward.experts.gate_up_proj", "moe.experts.up_proj"),
@@ -58,14 +65,12 @@ def precision(config: Config, draft: Draft, beside: Mapping[str, Any] | None) ->
     if not isinstance(found, Mapping):
         raise config.wrong("quantization_config", found, "a mapping")
     formats = _formats(config, found, len(draft.layers))
-    main, experts = formats[_main(draft)], formats["experts"]
-    words = {**plain, "weights": main[0] or base, "compute": main[1] or base, "kv": _cache(found) or base}
-    if draft.has_experts:
-        words["compute"] = experts[1] or base
-        if (experts[0] or base) != words["weights"]:
-            words = {"weights": words["weights"], "experts": experts[0] or base, **words}
-    _said(config, found, draft, formats)
-    return words
+    main, most = formats[_main(draft)], formats["experts" if draft.has_experts else _main(draft)]
+    words = {"weights": main[0] or base}
+    own = {"experts": most[0] or base, "attention": formats["attention"][0] or base, "embeddings": base}
+    words |= {part: word for part, word in own.items() if word != words["weights"]}
+    _said(config, draft, formats)
+    return {**words, "kv": _cache(found) or base, "activations": base, "compute": most[1] or base}
 
 
 def _base(config: Config) -> str:
@@ -80,18 +85,20 @@ def _base(config: Config) -> str:
 
 
 def _main(draft: Draft) -> str:
-    """Where most of the weights beside the routed experts are."""
-    return "attention" if draft.has_experts else "dense"
+    """Most of what is neither routed experts, attention nor embedding: shared experts, else dense MLPs.
+
+    Where there are none of either, routers alone are left, and go with attention.
+    """
+    if any(layer.get("moe", {}).get("d_shared") for layer in draft.layers):
+        return "shared"
+    return "dense" if any("mlp" in layer for layer in draft.layers) else "attention"
 
 
-def _said(config: Config, found: Mapping[str, Any], draft: Draft, formats: Mapping[str, Format]) -> None:
-    """What the three words of a precision cannot say."""
-    if formats[_main(draft)][0]:
-        config.note("the 16-bit storage of modules that are not quantised (embedding, head)")
-    parts = {"attention": "of attention", "dense": "of dense and shared MLPs"}
-    part = "dense" if _main(draft) == "attention" else "attention"
-    if formats[part] != formats[_main(draft)]:
-        config.note(f"the own format {parts[part]} ({formats[part][0] or 'not quantised'})")
+def _said(config: Config, draft: Draft, formats: Mapping[str, Format]) -> None:
+    """What a precision cannot say: dense layers beside shared experts, each in a format of its own."""
+    both = _main(draft) == "shared" and any("mlp" in layer for layer in draft.layers)
+    if both and formats["dense"] != formats["shared"]:
+        config.note(f"the own format of dense MLPs ({formats['dense'][0] or 'not quantised'})")
 
 
 def _formats(config: Config, found: Mapping[str, Any], layers: int) -> dict[str, Format]:
@@ -111,8 +118,8 @@ def _by_layer(config: Config, listed: Mapping[str, Any]) -> dict[str, Format]:
     for module, how in listed.items():
         algorithm = str(how.get("quant_algo") if isinstance(how, Mapping) else how)
         part = "attention" if "attn" in module else "dense"
-        if "expert" in module and "shared_expert" not in module:
-            part = "experts"
+        if "expert" in module:
+            part = "shared" if "shared_expert" in module else "experts"
         votes[part].append(algorithm)
     best = {part: max(set(names), key=names.count) if names else "" for part, names in votes.items()}
     return {part: _modelopt(config, name) if name else ("", "") for part, name in best.items()}
@@ -187,7 +194,9 @@ def _groups(config: Config, found: Mapping[str, Any]) -> list[tuple[list[str], F
         case "mxfp4":
             return [(everything, ("mxfp4", ""))]
         case "awq" | "gptq" | "gptq_marlin" | "awq_marlin" | "auto-round" | "intel/auto-round" | "autoround":
-            return [(everything, (_integers(config, method, found.get("bits", found.get("w_bit"))), ""))]
+            bits = found.get("bits", found.get("w_bit"))
+            size = found.get("group_size", found.get("q_group_size"))
+            return [(everything, (_integers(config, method, bits, size), ""))]
         case "bitsandbytes":
             return [(everything, ("int8", "int8") if found.get("load_in_8bit") else ("int4", ""))]
         case (
@@ -209,11 +218,12 @@ def _groups(config: Config, found: Mapping[str, Any]) -> list[tuple[list[str], F
     )
 
 
-def _integers(config: Config, method: str, bits: Any) -> str:
-    name = {8: "int8", 4: "int4", 2: "int2"}.get(bits)
+def _integers(config: Config, method: str, bits: Any, group: Any = None) -> str:
+    """Integers of so many bits and a 16-bit scale a group; the plain word is for 128, and a whole channel."""
+    name = {8: "int8", 4: "int4", 3: "int3", 2: "int2"}.get(bits)
     if name is None:
-        raise config.wrong("quantization_config.bits", bits, f"2, 4 or 8 bits for {method}")
-    return name
+        raise config.wrong("quantization_config.bits", bits, f"2, 3, 4 or 8 bits for {method}")
+    return f"{name}g{group}" if f"{name}g{group}" in BITS else name
 
 
 def _modelopt(config: Config, name: str) -> Format:
@@ -242,7 +252,7 @@ def _compressed(config: Config, found: Mapping[str, Any]) -> list[tuple[list[str
         rules.append(
             (
                 [str(t) for t in group.get("targets") or ("*",)],
-                (storage, _scheme(config, acts) if acts else ""),
+                (storage, base_of(_scheme(config, acts)) if acts else ""),
             )
         )
     return rules
@@ -255,7 +265,8 @@ def _scheme(config: Config, how: Any) -> str:
         return "mxfp4" if how.get("group_size") == 32 else "fp4"
     if kind == "float" and bits == 8:
         return "fp8"
-    return _integers(config, "compressed-tensors", bits if kind == "int" else None)
+    bits = bits if kind == "int" else None
+    return _integers(config, "compressed-tensors", bits, how.get("group_size"))
 
 
 def _quark(config: Config, found: Mapping[str, Any]) -> Format:
