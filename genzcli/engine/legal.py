@@ -33,7 +33,8 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
         if isinstance(block.feedforward, Moe) and plan.uneven == "error":
             extra = plan.redundant_experts
             what = "experts, redundant ones included" if any_true(extra > 0) else "experts"
-            yield _divides(block.feedforward.experts + extra, plan.ep, what, "--ep")
+            whole = block.feedforward.experts + extra
+            yield _divides(whole, plan.ep, what, "--ep", more=partial(_replicas, whole, plan))
     yield from _expert_problems(model, plan)
     yield (
         plan.dp > plan.batch,
@@ -221,13 +222,18 @@ def _heads_error(heads: Number, kv_heads: Number, tp: Number) -> PlanError:
     )
 
 
-def _divides(whole: Number, by: Number, what: str, option: str) -> Problem:
+def _replicas(whole: Number, plan: Plan) -> str:
+    """The redundant experts with which ep would divide."""
+    return f"; or --redundant-experts {plan.redundant_experts + -whole % plan.ep:g}"
+
+
+def _divides(whole: Number, by: Number, what: str, option: str, more: Callable[[], str] = str) -> Problem:
     def error() -> PlanError:
         legal = [str(n) for n in range(1, min(int(whole), _MOST_LISTED) + 1) if whole % n == 0]
         return PlanError(
             f"{by:g} does not divide {whole:g} {what}",
             where=option,
-            cure=f"legal values: {', '.join(legal)}",
+            cure=f"legal values: {', '.join(legal)}{more()}",
         )
 
     return whole % by != 0, error

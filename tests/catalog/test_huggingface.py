@@ -467,6 +467,60 @@ def test_quantisation_sets_the_precision(quantised: dict[str, Any], words: tuple
     assert (found.weights, found.experts, found.kv, found.compute) == words
 
 
+def test_parts_that_are_not_quantised_keep_their_format() -> None:
+    """DeepSeek-like FP8: embedding and head in 16 bits; compressed-tensors: what its rules leave out."""
+    plain = made({**LLAMA, "quantization_config": {"quant_method": "fp8"}}).precision
+    assert (plain.weights, plain.attention, plain.embeddings) == ("fp8", "", "bf16")
+    rules = group(4, "int", size=32) | {"ignore": ["lm_head", "re:.*self_attn.*"]}
+    mixed = made({**LLAMA, "quantization_config": rules}).precision
+    assert (mixed.weights, mixed.attention, mixed.embeddings, mixed.compute) == (
+        "int4g32",
+        "bf16",
+        "bf16",
+        "bf16",
+    )
+    whole = made(LLAMA).precision
+    assert (whole.attention, whole.embeddings) == ("", "")
+
+
+def test_shared_experts_are_a_part_of_their_own() -> None:
+    """Routed experts in FP4, attention in 16 bits, and the shared expert with the routed ones."""
+    values = {
+        **LLAMA,
+        "model_type": "qwen2_moe",
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64,
+        "shared_expert_intermediate_size": 64,
+        "quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ["*self_attn*"]},
+    }
+    found = made(values).precision
+    assert (found.weights, found.experts, found.attention, found.embeddings) == ("fp4", "", "bf16", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("quantised", "word"),
+    [
+        ({"quant_method": "gptq", "bits": 4, "group_size": 32}, "int4g32"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": -1}, "int4"),
+        ({"quant_method": "gptq", "bits": 3, "group_size": 64}, "int3g64"),
+        ({"quant_method": "awq", "w_bit": 4, "q_group_size": 64}, "int4g64"),
+        (group(4, "int", size=32), "int4g32"),
+        (group(8, "int", 8), "int8"),
+    ],
+)
+def test_group_sizes_are_read(quantised: dict[str, Any], word: str) -> None:
+    found = made({**LLAMA, "quantization_config": quantised}).precision
+    assert found.weights == word
+
+
+def test_sparsity_of_a_checkpoint_is_said() -> None:
+    rules = group(8, "float", 8) | {"sparsity_config": {"sparsity_structure": "2:4"}}
+    text = convert({**LLAMA, "quantization_config": rules}, "config.json", ("toy", ""))
+    assert "--sparsity 2:4" in text
+
+
 def test_the_quantisation_file_beside_a_config_counts(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
     (tmp_path / "hf_quant_config.json").write_text(

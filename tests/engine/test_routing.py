@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine_samples import answer, close, level, moe, platform, shard
+from engine_samples import answer, close, level, moe, platform, scenario, shard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genzcli.engine.estimate import estimate
 from genzcli.engine.routing import (
     Routing,
     busiest_rank,
@@ -18,6 +19,7 @@ from genzcli.engine.routing import (
     touched_experts,
 )
 from genzcli.errors import PlanError
+from genzcli.spec.dtype import Precision
 from genzcli.spec.model import Moe
 
 FOUR = Moe(experts=4, experts_per_token=1, d_expert=64)
@@ -151,7 +153,7 @@ def test_redundant_experts_are_stored() -> None:
 
 
 def test_redundant_experts_must_divide() -> None:
-    with pytest.raises(PlanError, match="8 does not divide 9 experts, redundant ones included"):
+    with pytest.raises(PlanError, match=r"8 does not divide 9 experts.*--redundant-experts 8"):
         answer(moe(), EIGHT, dp=8, ep=8, batch=8, redundant_experts=1)
 
 
@@ -169,3 +171,43 @@ def test_a_skewed_prefill_is_never_faster(alpha: float, imbalance: float) -> Non
     assert ttft(routing="power-law", alpha=alpha, imbalance=imbalance) >= ttft(
         routing="power-law", alpha=alpha
     ) * (1 - 1e-9)
+
+
+def test_every_technique_together_adds_up() -> None:
+    """Attention-DP, wide EP, replicas, a power law, formats by part, adapters, chunks: rows sum up."""
+    mixed = Precision.of("fp8").replace(attention="bf16", embeddings="bf16")
+    asked = scenario(
+        moe(d_shared=1024),
+        EIGHT,
+        dp=8,
+        ep=8,
+        batch=64,
+        routing="power-law",
+        alpha=0.8,
+        redundant_experts=8,
+        sparsity="2:4",
+        lora_rank=16,
+        lora_adapters=4,
+        chunk=256,
+    )
+    found = estimate(asked.replace(plan=asked.plan.replace(precision=mixed)), explain=True)
+    for phase in found.phases.values():
+        assert close(sum(row.time_s for row in phase.operators), float(phase.time_s))
+        formats = {row.name: row.dtype for row in phase.operators if row.dtype}
+        assert (formats["qkv"], formats["experts up"], formats["head"]) == ("bf16", "fp8", "bf16")
+
+
+def test_a_grid_of_skews_and_replicas_is_its_scalars() -> None:
+    alphas, replicas = np.array([0.0, 0.5, 1.5])[:, None], np.array([0, 8, 16])
+    grid = answer(
+        moe(), EIGHT, dp=8, ep=8, batch=64, routing="power-law", alpha=alphas, redundant_experts=replicas
+    )
+    for i, alpha in enumerate(alphas[:, 0].tolist()):
+        for j, extra in enumerate(replicas.tolist()):
+            alone = answer(
+                moe(), EIGHT, dp=8, ep=8, batch=64, routing="power-law", alpha=alpha, redundant_experts=extra
+            )
+            for key in ("ttft_s", "tpot_s"):
+                whole = np.broadcast_to(getattr(grid.metrics, key), (3, 3))
+                assert whole[i, j] == getattr(alone.metrics, key)
+            assert np.broadcast_to(grid.memory.weights_bytes, (3, 3))[i, j] == alone.memory.weights_bytes

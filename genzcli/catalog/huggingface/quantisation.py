@@ -70,6 +70,9 @@ def precision(config: Config, draft: Draft, beside: Mapping[str, Any] | None) ->
     own = {"experts": most[0] or base, "attention": formats["attention"][0] or base, "embeddings": base}
     words |= {part: word for part, word in own.items() if word != words["weights"]}
     _said(config, draft, formats)
+    sparse = found.get("sparsity_config")
+    if isinstance(sparse, Mapping) and ":" in (word := str(sparse.get("sparsity_structure"))):
+        config.note(f"{word} sparsity of its weights (a matter of the plan: --sparsity {word})")
     return {**words, "kv": _cache(found) or base, "activations": base, "compute": most[1] or base}
 
 
