@@ -89,6 +89,7 @@ def techniques(scenario: Scenario) -> Iterator[str]:
     if scenario.model.has_experts:
         yield from _placement(plan)
     own = {part: part_dtype(plan, chip, part) for part in PARTS if getattr(plan.precision, part)}
+    own["attention kernels"] = part_dtype(plan, chip, "kernel")
     main = compute_dtype(plan, chip)
     wider = [f"{part} in {dtype}" for part, dtype in own.items() if dtype != main]
     if wider:

@@ -68,7 +68,7 @@ def command(
         ),
     ] = None,
     alpha: Annotated[
-        Text, _option("--alpha", "X", "Power-law routing: the r-th expert draws r^-X of the tokens [1].")
+        Text, _option("--alpha", "X", "Power-law routing: the r-th expert draws r^-X of the tokens [0.6].")
     ] = None,
     redundant_experts: Annotated[
         Text, _option("--redundant-experts", "R", "Replicas of the busiest experts of a layer [0].")

@@ -152,8 +152,8 @@ def _away(scenario: Scenario, dtype: str) -> Away | None:
 
 def _speeds(plan: Plan, chip: Chip, dtype: str) -> dict[str, Speed]:
     """Parts that do not compute in `dtype` at its dense peak: in a wider format, or with sparse weights."""
-    dtypes = {part: legal.part_dtype(plan, chip, part) for part in PARTS}
-    dtypes["kernel"], dtypes["lora"] = dtypes["attention"], legal.adapter_dtype(plan, chip)
+    dtypes = {part: legal.part_dtype(plan, chip, part) for part in (*PARTS, "kernel")}
+    dtypes["lora"] = legal.adapter_dtype(plan, chip)
     speeds: dict[str, Speed] = {}
     for part, own in dtypes.items():
         faster = legal.sparse_speedup(plan, chip, own) if part in _SPARSE else 1.0

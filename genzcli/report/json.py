@@ -128,7 +128,9 @@ def scenario(answer: Answer) -> dict[str, Any]:
 
 def _computed(asked: Scenario) -> dict[str, str | None]:
     """The format that the matrix products of each part of the weights run in."""
-    found: dict[str, str | None] = {part: part_dtype(asked.plan, asked.platform.chip, part) for part in PARTS}
+    found: dict[str, str | None] = {
+        part: part_dtype(asked.plan, asked.platform.chip, part) for part in (*PARTS, "kernel")
+    }
     return found if asked.model.has_experts else {**found, "experts": None}
 
 

@@ -154,9 +154,10 @@ class Precision(Noun):
         """Format in which a part's matrix products are meant to run.
 
         `compute`, or the part's own where it is stored wider than that: bf16 attention beside FP4 experts
-        runs in bf16. A compute format that the user named goes for all.
+        runs in bf16. The `kernel` (attention, scan) has the cache for operand, so a bf16 cache is multiplied
+        in bf16. A compute format that the user named goes for all.
         """
-        stored = self.stored(part)
+        stored = self.kv if part == "kernel" else self.stored(part)
         wider = not self.explicit_compute and width(stored) > width(self.compute)
         return stored if wider else self.compute
 

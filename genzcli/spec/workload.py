@@ -56,7 +56,7 @@ class Plan(Noun):
         "experts a batch of tokens touches", "balanced", "uniform", "power-law", "worst", default="uniform"
     )
     alpha: Number = ratio(
-        "power-law routing: the r-th most popular expert draws r^-alpha", least=0, most=10, default=1.0
+        "power-law routing: the r-th most popular expert draws r^-alpha", least=0, most=10, default=0.6
     )
     redundant_experts: Number = count(
         "replicas of the busiest experts, over all ranks of a layer", least=0, most=1e5, default=0

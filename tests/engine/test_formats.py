@@ -89,6 +89,9 @@ class TestParts:
             "fp8",
         ]
         assert BF16.replace(weights="int4").computed("weights") == "bf16"
+        assert mixed.replace(kv="bf16").computed("kernel") == "bf16"
+        assert mixed.replace(kv="fp8").computed("kernel") == "fp8"
+        assert BF16.replace(kv="int4").computed("kernel") == "bf16"
         named = mixed.replace(explicit_compute=True)
         assert named.computed("attention") == "fp4"
 

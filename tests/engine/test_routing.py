@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import os
+from pathlib import Path
+from statistics import median
+
 import numpy as np
 import pytest
 from engine_samples import answer, close, level, moe, platform, scenario, shard
@@ -21,6 +26,7 @@ from genzcli.engine.routing import (
 from genzcli.errors import PlanError
 from genzcli.spec.dtype import Precision
 from genzcli.spec.model import Moe
+from genzcli.spec.workload import Plan
 
 FOUR = Moe(experts=4, experts_per_token=1, d_expert=64)
 SMALL = Moe(experts=4, experts_per_token=2, d_expert=64)
@@ -211,3 +217,40 @@ def test_a_grid_of_skews_and_replicas_is_its_scalars() -> None:
                 whole = np.broadcast_to(getattr(grid.metrics, key), (3, 3))
                 assert whole[i, j] == getattr(alone.metrics, key)
             assert np.broadcast_to(grid.memory.weights_bytes, (3, 3))[i, j] == alone.memory.weights_bytes
+
+
+DATA = os.environ.get("GENZ_DATA")
+MEASURED = ("distribution", "latency_us", "frac_flops", "frac_bw")
+
+
+@pytest.mark.skipif(not DATA, reason="GENZ_DATA does not name the folder of measurements")
+@pytest.mark.parametrize("chip", ["a100_sxm", "l40s"])
+def test_the_default_skew_reads_what_measured_kernels_read(chip: str) -> None:
+    """Fused MoE kernels under aiconfigurator-core 0.12's `power_law_1.2` and `balanced` workloads, 8 to 256
+    tokens, all experts on one GPU: bound by the experts' weights, so the times are as the experts touched.
+
+    1.2 is the exponent of the density of loads there; 0.6 in rank is nearest, and nearer than no skew.
+    """
+    times: dict[tuple[str, ...], dict[str, float]] = {}
+    with open(Path(str(DATA)) / "kernels" / f"moe_{chip}.csv", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            many = int(row["num_experts"]) >= 64
+            if many and row["moe_ep_size"] == "1" and 8 <= int(row["num_tokens"]) <= 256:
+                key = tuple(row[name] for name in row if name not in MEASURED)
+                times.setdefault(key, {})[row["distribution"]] = float(row["latency_us"])
+
+    def error(alpha: float) -> float:
+        found = []
+        for (tokens, _, _, chosen, experts, *_), both in times.items():
+            if len(both) < 2:
+                continue
+            part = Moe(experts=int(experts), experts_per_token=int(chosen), d_expert=64)
+            skew = touched_experts(part, int(tokens), "power-law", alpha=alpha)
+            ratio = float(skew) / float(touched_experts(part, int(tokens), "balanced"))
+            found.append(abs(ratio / (both["power_law_1.2"] / both["balanced"]) - 1))
+        return median(found)
+
+    assert len(times) > 100
+    default = float(Plan.fields["alpha"].default)
+    assert error(default) < 0.1
+    assert error(default) < min(error(0.0), error(1.0))
