@@ -187,7 +187,7 @@ def _guesses(scenario: Scenario) -> Iterator[str]:
     chip = platform.chip
     dtype = compute_dtype(plan, chip)
     used = [f"peaks.{dtype}", "power", "power_split"]
-    used += [f"sparse_speedup.{part_dtype(plan, chip, part)}" for part in PARTS if plan.sparsity == "2:4"]
+    used += [f"sparse_speedup.{part_dtype(plan, chip, part)}" for part in PARTS if plan.sparsity]
     used += [f"memory.{name}" for name, tier in chip.memory.items() if tier.role == "storage"]
     yield from _assumed("chip", chip, used)
     used = ["power"]

@@ -194,7 +194,8 @@ def _native(plan: Plan, chip: Chip, wanted: str) -> str:
 
 def sparse_speedup(plan: Plan, chip: Chip, dtype: str) -> Number:
     """Peak of products with the plan's sparse weights over dense ones; 1 where the chip lacks the pattern."""
-    return chip.sparse_speedup.get(dtype, 1.0) if plan.sparsity == "2:4" else 1.0
+    known = plan.sparsity and pattern(plan.sparsity) == (2, 4)
+    return chip.sparse_speedup.get(dtype, 1.0) if known else 1.0
 
 
 def adapter_dtype(plan: Plan, chip: Chip) -> str:

@@ -32,7 +32,7 @@ class Load(Noun):
     experts: Number = ratio("experts whose weights it reads")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def popularity(experts: int, chosen: int, alpha: float) -> tuple[float, ...]:
     """Chance that a token visits each expert, the most popular first; they add up to K.
 
@@ -51,7 +51,7 @@ def popularity(experts: int, chosen: int, alpha: float) -> tuple[float, ...]:
     return (1.0,) * sure + tuple(weight * left / behind for weight in weights[sure:])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def replicated(experts: int, chosen: int, alpha: float, redundant: int) -> Shares:
     """Shares of the physical experts, the hottest first: each of the R replicas goes where it relieves most.
 
