@@ -28,7 +28,7 @@ _FIELDS = {
         word: f"plan.{word}"
         for word in ("imbalance", "overlap", "chunk", "draft_tokens", "accept", "prefix_hit", "kv_keep")
     },
-    **{word: f"plan.{word}" for word in ("weight_density", "reserve")},
+    **{word: f"plan.{word}" for word in ("weight_density", "reserve", "alpha", "lora_rank", "lora_adapters")},
 }
 #: What an axis is called in a row, where that is not its word.
 _COLUMNS = {"input": "input_tokens", "output": "output_tokens", "concurrency": "batch"}

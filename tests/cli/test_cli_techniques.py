@@ -96,3 +96,22 @@ def test_the_planner_spreads_redundant_experts(genz: Genz) -> None:
     """8 + 8 experts go on 16 chips, where 8 go on 8 only."""
     words = ("run", "mixtral-8x7b", "hgx-h100", "-n", "16", "--dp", "16", "--tp", "1", "-b", "64", "--json")
     assert genz(*words, "--redundant-experts", "8").json["scenario"]["ep"] == 16
+
+
+@pytest.mark.parametrize(
+    ("words", "axis", "values"),
+    [
+        ((*DENSE[1:], "--lora-adapters", "4"), "lora_rank", ("0", "8", "64")),
+        ((*DENSE[1:], "--lora-rank", "8"), "lora_adapters", ("1", "4", "64")),
+        ((*MOE[1:], "--routing", "power-law"), "alpha", ("0", "0.6", "1.2")),
+        (MOE[1:], "redundant_experts", ("0", "8")),
+        (DENSE[1:], "sparsity", ("2:4", "1:4")),
+    ],
+)
+def test_a_row_of_a_sweep_is_the_run(
+    genz: Genz, words: tuple[str, ...], axis: str, values: tuple[str, ...]
+) -> None:
+    rows = genz("sweep", *words, "--over", f"{axis}={','.join(values)}", "--json").json["rows"]
+    for row, value in zip(rows, values, strict=True):
+        alone = genz("run", *words, f"--{axis.replace('_', '-')}", value, "--json").json
+        assert row["tpot_ms"] == pytest.approx(alone["metrics"]["tpot_ms"], rel=1e-12)
