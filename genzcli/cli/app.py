@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "genzcli.cli.check",
     "compare": "genzcli.cli.compare",
     "sweep": "genzcli.cli.sweep",
+    "size": "genzcli.cli.size",
     "list": "genzcli.cli.list",
     "show": "genzcli.cli.show",
     "lint": "genzcli.cli.lint",

@@ -92,8 +92,13 @@ def simplicity(scenario: Scenario) -> tuple[float, ...]:
     return float(plan.pp), float(plan.dp), float(unusual), float(plan.ep)
 
 
-def candidates(model: Model, plan: Plan, chips: int, fixed: Mapping[str, int]) -> Iterator[Plan]:
-    """Plans with tp x pp x dp = chips that honour what is fixed; legality is the engine's to judge."""
+def candidates(
+    model: Model, plan: Plan, chips: int, fixed: Mapping[str, int], *, every: bool = False
+) -> Iterator[Plan]:
+    """Plans with tp x pp x dp = chips that honour what is fixed; legality is the engine's to judge.
+
+    Experts are cut like everything else, or spread as far as they go; with `every`, any way between too.
+    """
     most = largest(plan.batch)
     for tp in _given_or(fixed.get("tp"), _tensor_degrees(model, plan, chips)):
         if chips % tp:
@@ -102,7 +107,7 @@ def candidates(model: Model, plan: Plan, chips: int, fixed: Mapping[str, int]) -
             dp, rest = divmod(chips, tp * pp)
             if rest or pp > model.layers or dp != fixed.get("dp", dp) or dp > most:
                 continue
-            for ep in _given_or(fixed.get("ep"), _expert_degrees(model, plan, tp, dp)):
+            for ep in _given_or(fixed.get("ep"), _expert_degrees(model, plan, tp, dp, every)):
                 yield plan.replace(tp=tp, pp=pp, dp=dp, ep=ep)
 
 
@@ -123,14 +128,14 @@ def _tensor_degrees(model: Model, plan: Plan, chips: int) -> list[int]:
     return [tp for tp in degrees if all(count % tp == 0 for count in heads)]
 
 
-def _expert_degrees(model: Model, plan: Plan, tp: int, dp: int) -> list[int]:
+def _expert_degrees(model: Model, plan: Plan, tp: int, dp: int, every: bool) -> list[int]:
     """For a MoE: experts cut like everything else (ep 1), or spread over all chips of a stage."""
     routed = [b.feedforward.experts for b in model.blocks.values() if isinstance(b.feedforward, Moe)]
     experts = [count + plan.redundant_experts for count in routed]
     if not experts:
         return [1]
-    widest = max(n for n in _divisors(tp * dp) if all(count % n == 0 for count in experts))
-    return sorted({1, widest})
+    degrees = [n for n in _divisors(tp * dp) if all(count % n == 0 for count in experts)]
+    return degrees if every else sorted({1, degrees[-1]})
 
 
 def _no_plan(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> PlanError:

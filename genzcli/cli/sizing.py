@@ -1,0 +1,152 @@
+"""The words of `genz size` as searches, and what they found as documents and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from genzcli.cli.request import Request, from_flags
+from genzcli.cli.resolve import Loaded, load, resolve
+from genzcli.errors import GenzError, PlanError, nearest
+from genzcli.explore import size
+from genzcli.report import sizes as report
+from genzcli.report.page import Page
+
+_WORDS = {"batch": "plan", "concurrency": "plan", "input": "usecase", "output": "usecase"}
+_FIELDS = {"batch": "batch", "concurrency": "batch", "input": "input_tokens", "output": "output_tokens"}
+_MOST = {"batch": 10**6, "concurrency": 10**6, "input": 10**7, "output": 10**7}
+
+
+class Found(NamedTuple):
+    """What was found, for machines and for people."""
+
+    document: dict[str, Any]
+    page: Page
+
+
+def written(found: Found, kind: str, quiet: bool) -> str:
+    """In the format asked for."""
+    if kind == "json":
+        from genzcli.report.json import dumps
+
+        return dumps(found.document)
+    if kind == "csv":
+        from genzcli.report.csv import table
+
+        return table(found.document["results"])
+    page = found.page._replace(notes=()) if quiet else found.page
+    if kind == "markdown":
+        from genzcli.report.markdown import markdown
+
+        return markdown(page, False)
+    from genzcli.report.table import render
+
+    return render(page)
+
+
+# --- how few ---
+
+
+def smallest_platforms(model: str, hardware: list[str], by: str, most: int, words: dict[str, Any]) -> Found:
+    """The smallest size of every platform, the best first."""
+    if by not in size.AIMS:
+        near = nearest(by, size.AIMS, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise PlanError(
+            f"unknown aim {by!r}", where="--by", cure=f"{meant}choose from {', '.join(size.AIMS)}"
+        )
+    if words.get("chips"):
+        raise PlanError(
+            "the number of chips is what is asked for", where="--chips", cure="use --most, or leave it out"
+        )
+    everything = not hardware
+    asked = [_request(model, name, words) for name in hardware or _shipping(model, words)]
+    found = []
+    for request in asked:
+        try:
+            loaded = load(request)
+        except GenzError as error:
+            if not everything:
+                raise
+            found.append(report.Sized(request.hardware, size.Search(None, (), 0, str(error))))
+            continue
+        limit = most if loaded.parts.platform.scale_out is not None else _own(loaded, most)
+        search = next(size.sizes(iter([(loaded.hardware, loaded.scenario)]), loaded.fixed, by, limit))[1]
+        found.append(report.Sized(loaded.hardware, search))
+    ranked = sorted(found, key=lambda item: report.rank(item, by))
+    return Found(report.sized_document(ranked, by), report.sized_page(ranked, by, _usecase(asked[0])))
+
+
+def _own(loaded: Loaded, most: int) -> int:
+    return min(most, int(loaded.parts.platform.chips))
+
+
+def _request(model: str, hardware: str, words: dict[str, Any]) -> Request:
+    return from_flags({**words, "model": model, "hardware": hardware})
+
+
+def _usecase(request: Request) -> Any:
+    return load(request).scenario.usecase
+
+
+def _shipping(model: str, words: dict[str, Any]) -> Iterator[str]:
+    """Every chip that can be bought, in its home platform."""
+    from genzcli.catalog.load import Catalog
+
+    catalog = Catalog(words.get("catalog") or ())
+    for name in catalog.names("chips"):
+        if catalog.chip(name).status == "shipping":
+            yield name
+
+
+# --- how large ---
+
+
+def largest_load(model: str, hardware: list[str], word: str, words: dict[str, Any]) -> Found:
+    """The largest value of a word on each platform."""
+    if word not in _WORDS:
+        near = nearest(word, _WORDS, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        cure = f"{meant}choose from {', '.join(_WORDS)}"
+        raise PlanError(f"{word!r} is not searched for", where="--largest", cure=cure)
+    if words.get(word):
+        raise PlanError(f"the largest {word} is what is asked for", where=f"--{word}", cure="leave it out")
+    found = []
+    for name in _named(hardware):
+        given = {**words, word: "1"} if word == "concurrency" else words
+        loaded = load(_request(model, name, given))
+        found.append(report.Loaded(loaded.hardware, loaded.scenario, _largest(loaded, word)))
+    return Found(report.largest_document(found, word), report.largest_page(found, word))
+
+
+def _largest(loaded: Loaded, word: str) -> size.Largest:
+    def put(scenario: Any, value: Any) -> Any:
+        owner = getattr(scenario, _WORDS[word])
+        return scenario.replace(**{_WORDS[word]: owner.replace(**{_FIELDS[word]: value})})
+
+    return size.largest(loaded.scenario, put, _MOST[word], loaded.chips, loaded.fixed)
+
+
+def _named(hardware: Sequence[str]) -> Sequence[str]:
+    if not hardware:
+        raise PlanError(
+            "no hardware is named", where="HARDWARE", cure="name a chip or a platform, or several"
+        )
+    return hardware
+
+
+# --- how much of what ---
+
+
+def needed(model: str, hardware: list[str], words: dict[str, Any]) -> Found:
+    """What each platform would need."""
+    found = []
+    for name in _named(hardware):
+        resolved = resolve(_request(model, name, words))
+        if not resolved.scenario.usecase.slo:
+            cure = "give --slo ttft=200ms, or a use case that has some"
+            raise PlanError("there are no objectives to meet", where="--needs", cure=cure)
+        found.append(
+            report.Needed(resolved.hardware, resolved.scenario, size.requirements(resolved.scenario))
+        )
+    return Found(report.needs_document(found), report.needs_page(found))

@@ -1,0 +1,241 @@
+"""What `genz size` found: sizes of platforms, largest loads, and what a platform would need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from genzcli.explore.size import Fit, Largest, Requirement, Search
+from genzcli.report.page import Page, Table
+from genzcli.report.words import count, quantity, with_unit
+from genzcli.spec.metric import METRICS, label
+from genzcli.spec.workload import Scenario, UseCase
+from genzcli.units import NONE
+
+SCHEMA = "genz.size/1"
+_MOST_BEATEN = 5
+
+
+class Sized(NamedTuple):
+    """A platform and the search on it."""
+
+    hardware: str
+    search: Search
+
+
+class Loaded(NamedTuple):
+    """A platform, its scenario, and the largest load."""
+
+    hardware: str
+    scenario: Scenario
+    largest: Largest
+
+
+class Needed(NamedTuple):
+    """A platform, its scenario, and what it would need."""
+
+    hardware: str
+    scenario: Scenario
+    needs: tuple[Requirement, ...]
+
+
+# --- sizes ---
+
+
+def rank(item: Sized, by: str) -> tuple[bool, float, float]:
+    """The best first, what cannot serve last."""
+    best = item.search.best
+    if best is None:
+        return True, 0.0, 0.0
+    worth = best.worth(by)
+    return False, float("inf") if worth is None else worth, float(best.chips)
+
+
+def sized_document(found: Sequence[Sized], by: str) -> dict[str, Any]:
+    """Every platform with its best plan and the plans that it beat."""
+    return {"schema": SCHEMA, "question": "smallest", "by": by, "results": [_sized(item) for item in found]}
+
+
+def _sized(item: Sized) -> dict[str, Any]:
+    best = item.search.best
+    head: dict[str, Any] = {"hardware": item.hardware, "found": best is not None, "tried": item.search.tried}
+    head |= {"why": item.search.why or None}
+    empty = dict.fromkeys(_PLAN + tuple(name for name, _, _ in _ANSWER))
+    return (
+        head
+        | (empty if best is None else _plan(best))
+        | {"beaten": [_plan(other) for other in item.search.beaten]}
+    )
+
+
+_PLAN = ("chips", "tp", "pp", "dp", "ep")
+#: Name, field of the metrics, and scale.
+_ANSWER = (
+    ("ttft_ms", "ttft_s", 1e3),
+    ("tpot_ms", "tpot_s", 1e3),
+    ("e2e_ms", "e2e_s", 1e3),
+    ("output_tokens_per_s", "output_tokens_per_s", 1.0),
+    ("average_w", "average_w", 1.0),
+    ("joules_per_output_token", "joules_per_output_token", 1.0),
+    ("usd_per_million_output_tokens", "usd_per_million_output_tokens", 1.0),
+)
+
+
+def _plan(fit: Fit) -> dict[str, Any]:
+    plan, metrics = fit.scenario.plan, fit.answer.metrics
+    values = {name: getattr(metrics, field) for name, field, _ in _ANSWER}
+    scales = {name: scale for name, _, scale in _ANSWER}
+    answer = {name: None if value is None else value * scales[name] for name, value in values.items()}
+    return {name: int(getattr(plan, name)) for name in _PLAN} | answer
+
+
+def sized_page(found: Sequence[Sized], by: str, usecase: UseCase) -> Page:
+    """One line a platform, the plans that the best one beat, and why others cannot serve."""
+    able = [item for item in found if item.search.best is not None]
+    columns = ("hardware", "chips", "plan", "TTFT", "TPOT", "tokens/s", "power", "a token", "1M out")
+    rows = tuple((item.hardware, *_row(item.search.best)) for item in able if item.search.best is not None)
+    tables = [Table("", columns, "lrlrrrrrr", rows)] if rows else []
+    if able and able[0].search.beaten:
+        title = f"Plans of {able[0].hardware} with as many chips that also pass"
+        beaten = tuple(("", *_row(item)) for item in able[0].search.beaten[:_MOST_BEATEN])
+        tables.append(Table(title, columns, "lrlrrrrrr", beaten))
+    unable = [item for item in found if item.search.best is None]
+    notes = [("Least", f"{by}, meeting {_objectives(usecase)}")]
+    notes += [
+        ("Cannot serve", "; ".join(f"{item.hardware}: {item.search.why}" for item in unable[:3]))
+    ] * bool(unable)
+    if len(unable) > 3:
+        notes.append(("Nor can", ", ".join(item.hardware for item in unable[3:])))
+    title = (
+        f"{len(able)} of {len(found)} platforms can"
+        if len(found) > 1
+        else (able[0].hardware if able else "none")
+    )
+    return Page(status="", headline=(title,), tables=tuple(tables), notes=tuple(notes))
+
+
+def _objectives(usecase: UseCase) -> str:
+    said = [f"{label(item.metric)} {_limit(item.metric, item.limit)}" for item in usecase.slo]
+    return ", ".join(said) or "no objectives: it fits"
+
+
+def _limit(metric: str, limit: Any) -> str:
+    known = METRICS[metric]
+    return quantity(limit, "s") if known.unit == "s" else with_unit(limit, known.output_unit)
+
+
+def _row(fit: Fit) -> tuple[str, ...]:
+    plan, metrics = fit.scenario.plan, fit.answer.metrics
+    degrees = [f"{axis} {count(getattr(plan, axis))}" for axis in _PLAN[1:] if getattr(plan, axis) > 1]
+    return (
+        count(plan.chips),
+        " ".join(degrees) or "tp 1",
+        quantity(metrics.ttft_s, "s"),
+        quantity(metrics.tpot_s, "s"),
+        quantity(metrics.output_tokens_per_s, ""),
+        quantity(metrics.average_w, "W"),
+        NONE
+        if metrics.joules_per_output_token is None
+        else f"{quantity(metrics.joules_per_output_token, 'J')}",
+        quantity(metrics.usd_per_million_output_tokens, "USD"),
+    )
+
+
+# --- loads ---
+
+
+def largest_document(found: Sequence[Loaded], word: str) -> dict[str, Any]:
+    """The largest value of each platform."""
+    results = [
+        {
+            "hardware": item.hardware,
+            "chips": int(item.scenario.plan.chips) if not item.largest.columns else _chips(item),
+            "value": item.largest.value,
+            "fails_at": item.largest.fails_at,
+            **{name: _value(item, field, scale) for name, field, scale in _ANSWER},
+        }
+        for item in found
+    ]
+    return {"schema": SCHEMA, "question": "largest", "word": word, "results": results}
+
+
+def _chips(item: Loaded) -> int:
+    return round(float(item.largest.columns["tp"] * item.largest.columns["pp"] * item.largest.columns["dp"]))
+
+
+def _value(item: Loaded, field: str, scale: float) -> float | None:
+    value = item.largest.columns.get(field)
+    return None if value is None or value != value else float(value) * scale
+
+
+def largest_page(found: Sequence[Loaded], word: str) -> Page:
+    """One line a platform."""
+    rows = []
+    for item in found:
+        values = {name: _value(item, field, 1.0) for name, field, _ in _ANSWER}
+        rows.append(
+            (
+                item.hardware,
+                str(_chips(item)) if item.largest.columns else NONE,
+                NONE if item.largest.value is None else str(item.largest.value),
+                NONE if item.largest.fails_at is None else str(item.largest.fails_at),
+                quantity(values["ttft_ms"], "s"),
+                quantity(values["tpot_ms"], "s"),
+                quantity(values["output_tokens_per_s"], ""),
+            )
+        )
+    columns = ("hardware", "chips", f"largest {word}", "fails at", "TTFT", "TPOT", "tokens/s")
+    notes = (("Meeting", _objectives(found[0].scenario.usecase)),)
+    table = Table("", columns, "lrrrrrr", tuple(rows))
+    return Page(status="", headline=(f"largest {word}",), tables=(table,), notes=notes)
+
+
+# --- needs ---
+
+
+def needs_document(found: Sequence[Needed]) -> dict[str, Any]:
+    """What each platform would need, resource by resource."""
+    results = [
+        {
+            "hardware": item.hardware,
+            "chips": int(item.scenario.plan.chips),
+            "resource": need.resource.removeprefix("together: "),
+            "together": need.resource.startswith("together: "),
+            "unit": need.unit,
+            "has": need.has,
+            "needs": need.need,
+            "factor": need.factor,
+        }
+        for item in found
+        for need in item.needs
+    ]
+    return {"schema": SCHEMA, "question": "needs", "results": results}
+
+
+def needs_page(found: Sequence[Needed]) -> Page:
+    """A table a platform."""
+    tables = []
+    for item in found:
+        rows = tuple(
+            (
+                need.resource,
+                quantity(need.has, need.unit),
+                "no amount is enough" if need.need is None else quantity(need.need, need.unit),
+                NONE if need.factor is None else f"× {quantity(need.factor, '')}",
+            )
+            for need in item.needs
+        )
+        title = f"{count(item.scenario.plan.chips)} × {item.scenario.platform.chip.name}"
+        tables.append(Table(title, ("resource", "has", "needs", "factor"), "lrrr", rows))
+    notes = (
+        ("Meeting", _objectives(found[0].scenario.usecase)),
+        (
+            "Alone",
+            "all other resources without limit; launches, host work, latencies stay as they are",
+        ),
+        (
+            "Together",
+            "everything scaled from what it needs alone by one factor, until all are met",
+        ),
+    )
+    return Page(status="", headline=("what it takes",), tables=tuple(tables), notes=notes)

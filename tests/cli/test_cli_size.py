@@ -1,0 +1,87 @@
+"""`genz size`: the counts a person would find, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Genz = Callable[..., Any]
+
+
+def best(genz: Genz, *words: str) -> Any:
+    return genz("size", *words, "--json").json["results"]
+
+
+def test_known_counts(genz: Genz) -> None:
+    """405B in BF16 is 810 GB: twelve chips of 80 GB as tp 4 x pp 3. Mixtral-8x22B is 281 GB: four, barely."""
+    [large] = best(genz, "llama-3.1-405b", "h100-sxm")
+    assert (large["chips"], large["tp"], large["pp"]) == (12, 4, 3)
+    [mixture] = best(genz, "mixtral-8x22b", "h100-sxm")
+    assert mixture["chips"] == 4
+    held = genz("run", "mixtral-8x22b", "h100-sxm", "-n", "4", "--json").json["memory"]
+    assert 0.9 < held["used_bytes"] / held["capacity_bytes"] <= 1
+
+
+def test_the_smallest_passes_and_one_less_does_not(genz: Genz) -> None:
+    words = ("llama-3.1-70b", "h100-sxm", "-u", "chat", "--precision", "fp8")
+    [found] = best(genz, *words)
+    chips = found["chips"]
+    asked = genz(
+        "run", *words, "-n", str(chips), "--tp", str(found["tp"]), "--pp", str(found["pp"]), "--json"
+    )
+    assert asked.code == 0 and asked.json["metrics"]["tpot_ms"] == found["tpot_ms"]
+    for fewer in range(1, chips):
+        assert genz("run", *words, "-n", str(fewer), "-q").code != 0
+
+
+def test_platforms_are_ranked_and_the_rest_has_reasons(genz: Genz) -> None:
+    found = best(
+        genz, "llama-3.1-70b", "mi300x", "h100-sxm", "l4", "-u", "chat", "--most", "16", "--by", "cost"
+    )
+    able = [item for item in found if item["found"]]
+    costs = [item["usd_per_million_output_tokens"] for item in able]
+    assert costs == sorted(costs) and len(able) >= 1
+    assert all(item["why"] for item in found if not item["found"])
+    assert [item["found"] for item in found] == sorted((item["found"] for item in found), reverse=True)
+
+
+def test_largest_is_what_run_says_on_both_sides(genz: Genz) -> None:
+    words = ("llama-3.1-70b", "h100-sxm", "-n", "8", "-u", "chat", "--precision", "fp8")
+    [found] = best(genz, *words, "--largest", "concurrency")
+    at, beyond = str(found["value"]), str(found["fails_at"])
+    assert genz("run", *words, "--concurrency", at, "-q").code == 0
+    assert genz("run", *words, "--concurrency", beyond, "-q").code == 1
+
+
+def test_needs_are_enough(genz: Genz) -> None:
+    words = ("llama-3.1-8b", "h100-sxm", "-u", "chat", "--stack", "ideal")
+    found = {item["resource"]: item for item in best(genz, *words, "--needs") if item["together"]}
+    edits = [
+        f"--set=peaks.bf16=*{found['compute']['factor']}",
+        f"--set=memory.hbm.bandwidth=*{found['memory bandwidth']['factor']}",
+        f"--set=memory.hbm.capacity=*{found['memory capacity']['factor']}",
+    ]
+    assert genz("run", *words, *edits, "-q").code == 0
+    factor = found["memory bandwidth"]["factor"] * 0.9
+    assert genz("run", *words, edits[0], f"--set=memory.hbm.bandwidth=*{factor}", edits[2], "-q").code != 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("h100-sxm", "--by", "speed"), "unknown aim"),
+        (("h100-sxm", "-n", "4"), "the number of chips is what is asked for"),
+        (("h100-sxm", "--largest", "model"), "is not searched for"),
+        (("h100-sxm", "--largest", "batch", "-b", "4"), "is what is asked for"),
+        (("--largest", "batch"), "no hardware is named"),
+        (("h100-sxm", "--needs"), "no objectives"),
+        (("h100-sxm", "--needs", "--largest", "batch"), "asks two questions"),
+        (("no-such-chip",), "no-such-chip"),
+        (("h100-sxm", "--most", "0"), "0"),
+    ],
+)
+def test_refuses(genz: Genz, words: tuple[str, ...], says: str) -> None:
+    ended = genz("size", "llama-3.1-8b", *words)
+    assert ended.code == 2 and says in ended.err and not ended.out
