@@ -63,7 +63,8 @@ def before(
 
 def kernel(attention: Attention, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool) -> Operator:
     """The attention kernel of a pass."""
-    return attend(attention, visit.span(attention.window, attention.chunk), shard, flash=flash)
+    span = visit.span(attention.window, attention.chunk)
+    return attend(attention, span, shard, flash=flash, sequences=visit.sequences)
 
 
 def after(
@@ -76,23 +77,29 @@ def after(
     )
 
 
-def attend(attention: Attention, span: Span, shard: Shard, *, flash: bool) -> Operator:
+def attend(attention: Attention, span: Span, shard: Shard, *, flash: bool, sequences: Number = 1) -> Operator:
     """Logits, softmax and weighted sum in one kernel: 2 t ctx H (d_qk + d_v) FLOP.
 
     Reads each sequence's cache once, writes the new tokens' K and V. Scores stay on chip
     (FlashAttention, arXiv 2205.14135); without it S and P are each written and read: 4 t ctx H
-    elements.
+    elements. A KV head of a sequence is a group; its rows are its query heads times the query tokens.
     """
     heads = shard.heads(attention)
+    groups = sequences * shard.kv_heads(attention)
     pairs = span.tokens * span.context * heads
     written = 0 if attention.shares_kv else span.kv_written
+    token_bytes = kv_bytes_per_token(attention, shard)
     moved = span.tokens * heads * head_width(attention) + (0 if flash else 4 * pairs)
     return Operator(
         name="attention",
         kind="attention",
         flop=2 * pairs * head_width(attention),
-        kv_bytes=(span.kv_read + written) * kv_bytes_per_token(attention, shard),
+        kv_bytes=(span.kv_read + written) * token_bytes,
+        kv_written_bytes=written * token_bytes,
         activation_bytes=moved * shard.size.activations,
+        groups=groups,
+        rows=span.tokens * heads,
+        keys=span.context,
     )
 
 

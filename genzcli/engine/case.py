@@ -10,9 +10,9 @@ from genzcli.engine.lora import Adapters
 from genzcli.engine.memory import Demand
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.passes import Away, Setting, Speed
-from genzcli.engine.placement import Need, Storage, Streams, place, storage
+from genzcli.engine.placement import Need, Storage, place, storage
 from genzcli.engine.result import Memory
-from genzcli.engine.roofline import Rates
+from genzcli.engine.roofline import Rates, cache_of
 from genzcli.engine.routing import Routing
 from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import ceil, is_array, maximum, minimum
@@ -73,7 +73,7 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
         held, needs = memory.fit(model, room, pipeline, wanted.replace(requests=requests), beside)
         held = held.replace(max_batch=most)
         draft = None if draft is None else draft.replace(requests=requests)
-    setting = _setting(scenario, shard, place(needs[0], room)[1], requests, explain)
+    setting = _setting(scenario, shard, needs[0], room, requests, explain)
     return Case(
         scenario=scenario,
         stages=pipeline,
@@ -105,15 +105,28 @@ def storage_of(scenario: Scenario) -> Storage:
     return storage(scenario.platform, plan, reserve)
 
 
-def _setting(scenario: Scenario, shard: Shard, streams: Streams, requests: Number, explain: bool) -> Setting:
-    """What the passes of a stage share, with the rates of a chip that reads its bytes so fast."""
+def _setting(
+    scenario: Scenario, shard: Shard, held: Need, room: Storage, requests: Number, explain: bool
+) -> Setting:
+    """What the passes of a stage share, with the rates of a chip that holds `held`.
+
+    All its weights and KV go by between two uses of a layer's, as the caches see it.
+    """
     plan, chip = scenario.plan, scenario.platform.chip
     dtype = legal.compute_dtype(plan, chip)
+    streams = place(held, room)[1]
     return Setting(
         model=scenario.model,
         platform=network.extended(scenario.platform, plan.chips),
         shard=shard,
-        rates=Rates(dtype=dtype, flop_per_s=chip.peaks[dtype], profile=scenario.profile, **streams._asdict()),
+        rates=Rates(
+            dtype=dtype,
+            flop_per_s=chip.peaks[dtype],
+            profile=scenario.profile,
+            cache=cache_of(chip, held.weights + held.kv),
+            array=chip.array,
+            **streams._asdict(),
+        ),
         options=Options(
             routing=Routing(rule=plan.routing, imbalance=plan.imbalance, alpha=plan.alpha),
             evenness=minimum(plan.batch / (plan.dp * requests), 1),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, linear, reduce_over_tp
 from genzcli.engine.routing import Load, Routing, busiest_rank, copies
-from genzcli.numeric import where
+from genzcli.numeric import maximum, where
 from genzcli.spec.model import FeedForward, Mlp, Moe
 
 if TYPE_CHECKING:
@@ -54,8 +54,16 @@ def dense(part: Mlp, d_model: Number, tokens: Number, shard: Shard) -> tuple[Ope
     return mlp("", part.d_ff, part.gated, d_model, tokens, shard, sends=sends)
 
 
-def grouped(name: str, load: Load, k: Number, n: Number, shard: Shard) -> Operator:
-    """One grouped GEMM over the busiest rank's experts: every touched expert's [k, n] is read once."""
+def idle_pairs(moe: Moe, tokens: Number, load: Load, shard: Shard) -> Number:
+    """Pairs a chip holds but does not compute. With attention-DP only what was dispatched to it is there."""
+    return where(shard.dp > 1, 0.0, maximum(tokens * moe.experts_per_token - load.pairs, 0.0))
+
+
+def grouped(name: str, load: Load, k: Number, n: Number, shard: Shard, idle: Number = 0.0) -> Operator:
+    """One grouped GEMM over the busiest rank's experts: every touched expert's [k, n] is read once.
+
+    `idle` pairs lie in its buffers and are other ranks' work.
+    """
     size = shard.size
     return Operator(
         name=name,
@@ -63,7 +71,10 @@ def grouped(name: str, load: Load, k: Number, n: Number, shard: Shard) -> Operat
         flop=2 * load.pairs * k * n,
         weight_bytes=load.experts * k * n * size.experts,
         activation_bytes=load.pairs * (k + n) * size.activations,
+        idle_bytes=idle * (k + n) * size.activations,
         reduction=k,
+        groups=load.experts,
+        rows=load.pairs,
         part="experts",
     )
 
@@ -109,7 +120,9 @@ def experts(
     experts see.
     """
     load = busiest_rank(part, everybody, shard, routing)
+    idle = idle_pairs(part, everybody, load, shard)
     width, inner, front = expert_input(part, d_model), part.d_expert / shard.expert_tp, matrices(part)
+    between = inner * (front + 1)
     ahead = [linear("router", tokens, d_model, part.experts, shard.size)]
     behind: list[Operator] = []
     if part.d_latent is not None:
@@ -122,9 +135,9 @@ def experts(
     back = combine(part, width, tokens, shard, routing)
     return (
         *ahead,
-        grouped("experts up", load, width, front * inner, shard),
-        elementwise("experts activation", load.pairs * inner * (front + 1), shard.size),
-        grouped("experts down", load, inner, width, shard).replace(sends=back),
+        grouped("experts up", load, width, front * inner, shard, idle),
+        elementwise("experts activation", load.pairs * between, shard.size, idle * between),
+        grouped("experts down", load, inner, width, shard, idle).replace(sends=back),
         *behind,
     )
 

@@ -117,7 +117,11 @@ def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) ->
         kind="attention",
         flop=flop,
         kv_bytes=(span.kv_read + span.kv_written) * cached_width(mixer) * shard.size.kv,
+        kv_written_bytes=span.kv_written * cached_width(mixer) * shard.size.kv,
         activation_bytes=span.tokens * local * width * shard.size.activations,
+        groups=visit.sequences,
+        rows=span.tokens * local,
+        keys=span.context,
     )
 
 
@@ -129,7 +133,11 @@ def score(index: Indexer, visit: Prefill | DecodeStep, shard: Shard) -> Operator
         kind="attention",
         flop=2 * span.tokens * span.context * index.heads * index.head_dim,
         kv_bytes=(span.kv_read + span.kv_written) * (index.head_dim + _INDEX_SCALE_BYTES),
+        kv_written_bytes=span.kv_written * (index.head_dim + _INDEX_SCALE_BYTES),
         activation_bytes=span.tokens * index.heads * index.head_dim * shard.size.activations,
+        groups=visit.sequences,
+        rows=span.tokens * index.heads,
+        keys=span.context,
     )
 
 

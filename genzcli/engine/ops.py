@@ -24,7 +24,9 @@ class Collective(Noun):
 class Operator(Noun):
     """One kernel on one chip: counts only.
 
-    reduction is the length of the dot products of a GEMM, which some kernels pay for.
+    reduction is the length of the dot products of a GEMM, which some kernels pay for. groups, rows and keys
+    are the kernel's shape: independent problems in it (one of a GEMM, experts, (sequence, KV head) pairs),
+    rows of all of them (tokens, query rows), keys a row sees. Kernels work in tiles of rows and keys.
     """
 
     name: str = text("what a profile of the kernel would call it")
@@ -32,12 +34,17 @@ class Operator(Noun):
     flop: Number = ratio("floating-point operations; 1 MAC = 2 FLOP", default=0.0)
     weight_bytes: Number = ratio("weights read", default=0.0)
     kv_bytes: Number = ratio("KV cache read and written", default=0.0)
+    kv_written_bytes: Number = ratio("what of them is written", default=0.0)
     activation_bytes: Number = ratio("activations read and written", default=0.0)
+    idle_bytes: Number = ratio("activations of rows that are other ranks' work", default=0.0)
     reduction: Number = ratio("length of the dot products", default=0.0)
     part: str = text(
         "whose format it computes in: weights, experts, attention, embeddings, or kernel (no weights)",
         default="weights",
     )
+    groups: Number | None = ratio("independent problems; none where the kernel has no tiles", default=None)
+    rows: Number = ratio("rows of all groups together", default=1.0)
+    keys: Number = ratio("keys a row sees", default=1.0)
     sends: tuple[Collective, ...] = other("collectives that follow", default=())
 
 
@@ -131,6 +138,8 @@ def linear(name: str, tokens: Number, k: Number, n: Number, size: Bytes, *, kind
         weight_bytes=k * n * size.weights,
         activation_bytes=tokens * (k + n) * size.activations,
         reduction=k,
+        groups=1,
+        rows=tokens,
     )
 
 
@@ -144,9 +153,17 @@ def gather(name: str, tokens: Number, width: Number, size: Bytes) -> Operator:
     )
 
 
-def elementwise(name: str, values: Number, size: Bytes) -> Operator:
-    """Norms, residual adds, rotary, activation functions: `values` elements read or written."""
-    return Operator(name=name, kind="elementwise", activation_bytes=values * size.activations)
+def elementwise(name: str, values: Number, size: Bytes, idle: Number = 0.0) -> Operator:
+    """Norms, residual adds, rotary, activation functions: `values` elements read or written.
+
+    `idle` are elements of rows that are other ranks' work.
+    """
+    return Operator(
+        name=name,
+        kind="elementwise",
+        activation_bytes=values * size.activations,
+        idle_bytes=idle * size.activations,
+    )
 
 
 def reduce_over_tp(values: Number, shard: Shard) -> tuple[Collective, ...]:

@@ -54,12 +54,22 @@ class Tier(Noun):
 
 
 class Systolic(Noun):
-    """A systolic matrix unit, where the maker publishes it."""
+    """A systolic matrix unit, where the maker publishes it.
+
+    The engine takes cycles at the rate that the chip's peak of a format implies, so that a peak at twice
+    the cells' rate (int8) takes half the cycles; at the plain rate that is `clock`.
+    """
 
     rows: Number = count("rows of multiply-accumulate cells")
     columns: Number = count("columns of multiply-accumulate cells")
     cores: Number = count("arrays a chip", default=1)
     clock_hz: Number = quantity("Hz", "clock of the array")
+    dataflow: str = choice(
+        "what stays in the cells: weights, outputs or inputs", "ws", "os", "is", default="ws"
+    )
+    load_cycles: Number | None = count(
+        "cycles to load a tile behind the one before; as many as rows if left out", default=None
+    )
 
 
 class PowerSplit(Noun):

@@ -14,16 +14,31 @@ if TYPE_CHECKING:
 
 
 class OperatorFit(Noun):
-    """Time of one operator kind: `(Tc^p + Tm^p)^(1/p) + fixed + per_k * k`.
+    """Time of one operator kind: `(Tc^p + Tm^p)^(1/p) / fill + fixed + per_k * k`.
 
-    Tc = FLOP / (peak * compute_efficiency), Tm = bytes / (bandwidth * memory_efficiency).
+    Tc = FLOP / (peak * compute_efficiency), Tm = bytes / (bandwidth * memory_efficiency), where rows and keys
+    round up to whole tiles: FLOP of grouped rows, FLOP and cache bytes of keys. fill = min(1, items / lanes)
+    with items = groups x ceil(rows / tile_rows) x max(1, keys / split_keys), the pieces a kernel is cut into.
     """
 
     compute_efficiency: Number = ratio("share of peak FLOP/s", above=0, most=1, default=1.0)
     memory_efficiency: Number = ratio("share of peak bandwidth", above=0, most=1, default=1.0)
     corner: float = ratio("p of the smooth corner: 0.5, 1, 2, 4 or inf", above=0, default=math.inf)
     fixed_s: Number = quantity("s", "launch and tail of one kernel", least=0, default=0.0)
-    per_k_s: Number = quantity("s", "times the reduction length of a quantised GEMM", least=0, default=0.0)
+    per_k_s: Number = quantity("s", "times the reduction length of a GEMM", least=0, default=0.0)
+    cache_efficiency: Number | None = ratio(
+        "share of the last-level cache's bandwidth, for what stays in it; left out, nothing is taken to stay",
+        above=0,
+        most=1,
+        default=None,
+    )
+    tile_rows: Number | None = count("rows that a tile computes, full or not", default=None)
+    tile_keys: Number | None = count("keys that a tile reads and computes, full or not", default=None)
+    split_keys: Number | None = count("keys that one piece of an attention kernel takes", default=None)
+    lanes: Number | None = count("pieces that keep the whole chip busy; fewer leave it idle", default=None)
+    idle_rows: Number | None = ratio(
+        "share of other ranks' rows that a grouped GEMM's buffers move along", least=0, most=1, default=None
+    )
 
 
 class CollectiveFit(Noun):
