@@ -88,6 +88,12 @@ def test_experts_of_a_decode_batch_and_of_all(name: str, dtype: str, few: float,
     assert error(found("moe", name, dtype=dtype, **TRITON)) < every
 
 
+@pytest.mark.parametrize(("name", "bound"), [("a100_sxm", 0.17), ("l40s", 0.28)])
+def test_experts_under_a_power_law(name: str, bound: float) -> None:
+    power = {**TRITON, "distribution": "power_law_1.2"}
+    assert error(found("moe", name, most=64, dtype="bfloat16", **power)) < bound
+
+
 def test_experts_without_expert_parallelism() -> None:
     """Where the A100's error is from: under EP 8 its kernel took as long for many tokens as under EP 1, so it
     computed the rows of all eight ranks."""
