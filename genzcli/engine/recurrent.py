@@ -76,15 +76,19 @@ def _mamba2(mixer: Mamba2, shard: Shard) -> Widths:
 
 
 def _linear(mixer: LinearAttention, shard: Shard) -> Widths:
-    """Q, K, V, a decay and a rate a head, and the gate projected. A step: 7 FLOP a state element (decay,
-    k S, rank-1 update, q S). A prefill in chunks of C: C (3 d_k + 2 d_v) a head inside, causal, and 6 d_k d_v
-    between."""
+    """Q, K, V, a decay and a rate a head, and the gate projected; gates and decays of each channel through
+    narrow widths where these are given. A step: 7 FLOP a state element (decay, k S, rank-1 update, q S). A
+    prefill in chunks of C: C (3 d_k + 2 d_v) a head inside, causal, and 6 d_k d_v between."""
     keys = maximum(1, mixer.key_heads / shard.tp) * mixer.key_dim
     heads = mixer.value_heads / shard.tp
     values, held = heads * mixer.value_dim, mixer.key_dim * mixer.value_dim
     taps = maximum(mixer.d_conv, 1)
+    gate: Number = 0
+    if mixer.output_gate:
+        gate = values if mixer.gate_rank is None else mixer.gate_rank
+    decay = heads if mixer.decay_rank is None else mixer.decay_rank
     return Widths(
-        projected=2 * keys + values * (2 if mixer.output_gate else 1) + 2 * heads,
+        projected=2 * keys + values + gate + heads + decay,
         convolved=2 * keys + values,
         taps=mixer.d_conv,
         out=values,
@@ -92,6 +96,19 @@ def _linear(mixer: LinearAttention, shard: Shard) -> Widths:
         step_flop=7 * heads * held,
         scan_flop=heads * (mixer.chunk * (3 * mixer.key_dim + 2 * mixer.value_dim) + 6 * held),
     )
+
+
+def widened(mixer: Recurrent, shard: Shard) -> list[tuple[str, Number, Number]]:
+    """(name, narrow width, columns) of what is projected through a narrow width."""
+    if not isinstance(mixer, LinearAttention):
+        return []
+    heads = mixer.value_heads / shard.tp
+    found: list[tuple[str, Number, Number]] = []
+    if mixer.decay_rank is not None:
+        found.append(("decay up", mixer.decay_rank, heads * mixer.key_dim))
+    if mixer.output_gate and mixer.gate_rank is not None:
+        found.append(("gate up", mixer.gate_rank, heads * mixer.value_dim))
+    return found
 
 
 def held_bytes(mixer: Recurrent, beams: Number, shard: Shard) -> Number:
@@ -112,6 +129,7 @@ def before(mixer: Recurrent, d_model: Number, tokens: Number, shard: Shard) -> t
             activation_bytes=2 * tokens * width.convolved * size.activations,
         ),
     ]
+    operators += [linear(name, tokens, rank, out, size) for name, rank, out in widened(mixer, shard)]
     if isinstance(mixer, Mamba):
         chosen = mixer.dt_rank + 2 * mixer.d_state
         sends = reduce_over_tp(tokens * chosen, shard.replace(sp=False))
@@ -146,6 +164,8 @@ def weight_bytes(mixer: Recurrent, d_model: Number, shard: Shard) -> Number:
     """Projections, convolution and state matrices stored on one chip."""
     width = widths(mixer, shard)
     elements = d_model * (width.projected + width.out) + width.convolved * width.taps
+    for _, rank, out in widened(mixer, shard):
+        elements = elements + rank * out
     if isinstance(mixer, Mamba):
         elements = elements + width.out * (2 * mixer.dt_rank + 2 * mixer.d_state)  # x and dt
         elements = elements + width.out * (mixer.d_state + 1)  # A and D
