@@ -26,6 +26,7 @@ from genzcli.spec.model import (
     Mlp,
     Model,
     Moe,
+    ShortConvolution,
     SideBySide,
 )
 from genzcli.spec.noun import Field, Noun, count
@@ -44,6 +45,7 @@ UNIONS: Mapping[tuple[type[Noun], str], Mapping[str, type[Noun]]] = {
         "mamba": Mamba,
         "mamba2": Mamba2,
         "linear_attention": LinearAttention,
+        "short_convolution": ShortConvolution,
         "side_by_side": SideBySide,
     },
     (Block, "feedforward"): {"mlp": Mlp, "moe": Moe},

@@ -15,6 +15,7 @@ from genzcli.spec.model import (
     Mamba,
     Mamba2,
     Mixer,
+    ShortConvolution,
     SideBySide,
 )
 
@@ -157,7 +158,7 @@ def state_bytes(mixer: Mixer, shard: Shard) -> Number:
     """Bytes of state of one sequence in one layer on one chip, whatever its length."""
     total: Number = 0
     for part in parts(mixer):
-        if isinstance(part, (Mamba, Mamba2, LinearAttention)):
+        if isinstance(part, (Mamba, Mamba2, LinearAttention, ShortConvolution)):
             total = total + recurrent.held_bytes(part, 1, shard)
     return total
 
@@ -223,5 +224,7 @@ def _heads(mixer: Mixer) -> tuple[Number, Number]:
             return mixer.heads, mixer.groups
         case LinearAttention():
             return mixer.value_heads, mixer.key_heads
+        case ShortConvolution():
+            return mixer.channels, 1
         case SideBySide():
             raise ValueError("side by side: ask its parts")

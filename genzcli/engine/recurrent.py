@@ -1,4 +1,4 @@
-"""Mixers with a state in place of a cache: Mamba, Mamba-2 and gated linear attention as counts.
+"""Mixers with a state in place of a cache as counts: Mamba, Mamba-2, gated linear attention, convolutions.
 
 A step reads and writes the state of each sequence whatever the context; a prefill writes it once. Every
 beam has a state of its own, the prompt's included.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from genzcli.engine.ops import Collective, Operator, Shard, linear, reduce_over_tp
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.numeric import maximum
-from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Recurrent
+from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Recurrent, ShortConvolution
 from genzcli.spec.noun import Noun, ratio
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def widths(mixer: Recurrent, shard: Shard) -> Widths:
             return _mamba2(mixer, shard)
         case LinearAttention():
             return _linear(mixer, shard)
+        case ShortConvolution():
+            return _short(mixer, shard)
 
 
 def _mamba(mixer: Mamba, shard: Shard) -> Widths:
@@ -95,6 +97,20 @@ def _linear(mixer: LinearAttention, shard: Shard) -> Widths:
         state=heads * held + (2 * keys + values) * (taps - 1),
         step_flop=7 * heads * held,
         scan_flop=heads * (mixer.chunk * (3 * mixer.key_dim + 2 * mixer.value_dim) + 6 * held),
+    )
+
+
+def _short(mixer: ShortConvolution, shard: Shard) -> Widths:
+    """Two gates and the channels projected; 2 FLOP a channel for the gates, beside the convolution's own."""
+    inner = mixer.channels / shard.tp
+    return Widths(
+        projected=3 * inner,
+        convolved=inner,
+        taps=mixer.d_conv,
+        out=inner,
+        state=inner * (mixer.d_conv - 1),
+        step_flop=2 * inner,
+        scan_flop=2 * inner,
     )
 
 

@@ -22,6 +22,7 @@ from genzcli.spec.model import (
     Mlp,
     Model,
     Moe,
+    ShortConvolution,
     SideBySide,
 )
 from genzcli.spec.noun import Noun
@@ -293,6 +294,8 @@ def _mixer(part: Mixer) -> tuple[str, str]:
                 "compressed attention",
                 f"{count(part.heads)} heads of {count(part.head_dim)}, {past}{best}",
             )
+        case ShortConvolution():
+            return "short convolution", f"{count(part.channels)} channels, {count(part.d_conv)} taps"
         case SideBySide():
             return "attention beside Mamba-2", f"{_attention(part.attention)}; {_mixer(part.mamba2)[1]}"
         case Mamba():

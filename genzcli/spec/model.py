@@ -131,6 +131,13 @@ class LinearAttention(Noun):
     chunk: Number = count("tokens a chunk of the prefill", default=64)
 
 
+class ShortConvolution(Noun):
+    """Gated short convolution: two gates and the channels projected, convolved, projected back (LFM2)."""
+
+    channels: Number = count("channels of the convolution")
+    d_conv: Number = count("taps", default=3)
+
+
 class SideBySide(Noun):
     """Attention and Mamba-2 on the same input, their outputs summed. Source: Falcon-H1, arXiv 2507.22448."""
 
@@ -158,7 +165,7 @@ class Moe(Noun):
     )
 
 
-Recurrent: TypeAlias = Mamba | Mamba2 | LinearAttention
+Recurrent: TypeAlias = Mamba | Mamba2 | LinearAttention | ShortConvolution
 Mixer: TypeAlias = Attention | LatentAttention | CompressedAttention | Recurrent | SideBySide
 FeedForward: TypeAlias = Mlp | Moe
 

@@ -37,6 +37,12 @@ def convert(
     config = choose(values, shown)
     draft = families.FAMILIES[config.family](config)
     draft.precision = precision(config, draft, beside)
+    if draft.expert_format and "experts" not in draft.precision:
+        draft.precision = {
+            "weights": draft.precision["weights"],
+            "experts": draft.expert_format,
+            **draft.precision,
+        }
     _around(config, values)
     _check(config, draft)
     return write(config, draft, name)
@@ -60,7 +66,7 @@ def choose(values: Mapping[str, Any], shown: str) -> Config:
         family = "mamba_ssm"
     if family is None:
         raise _unknown(values if inner is None else inner, words, shown)
-    defaults = families.DEFAULTS.get(family)
+    defaults = {**(families.NESTED.get(family, {}) if inner else {}), **families.DEFAULTS.get(family, {})}
     return Config(inner or values, shown, outer=values, family=family, defaults=defaults)
 
 
