@@ -141,7 +141,7 @@ def deepseek_v4(config: Config) -> Draft:
         config.note("tables of the experts chosen by a hash of the token in the first layers")
     d_expert = config.count("moe_intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
-    around: Layer = {"moe": routed, "norms": 2}
+    around: Layer = {"moe": routed}
     streams = config.count("hc_mult", default=1)
     if streams > 1:
         around["streams"] = {"count": streams}

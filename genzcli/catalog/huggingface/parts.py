@@ -29,7 +29,8 @@ def head_dim(config: Config, heads: int, prefix: str = "") -> int:
             raise config.lacks(f"{prefix}head_dim")
         return width(config) // heads
 
-    return config.count(f"{prefix}head_dim", *(() if prefix else ("kv_channels",)), default=share)
+    others = () if prefix else ("kv_channels", "attention_head_dim")
+    return config.count(f"{prefix}head_dim", *others, default=share)
 
 
 def biases(config: Config) -> None:
