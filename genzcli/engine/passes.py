@@ -123,8 +123,11 @@ def run_kernels(setting: Setting, name: str, visit: Prefill | DecodeStep, rows: 
     block = setting.model.blocks[name]
     operators = blocks.kernels(block, visit, setting.shard, setting.options)
     if setting.away is not None and mixers.has_cache(block.mixer):
-        return _run_away(
-            setting, setting.away, operators, blocks.new_kv_bytes(block, visit, setting.shard), name, rows
+        there = tuple(operator for operator in operators if operator.kind != "scan")
+        here = tuple(operator for operator in operators if operator.kind == "scan")  # states stay
+        new_kv = blocks.new_kv_bytes(block, visit, setting.shard)
+        return _run_away(setting, setting.away, there, new_kv, name, rows) + run_all(
+            setting, here, name, rows
         )
     return run_all(setting, operators, name, rows)
 
