@@ -588,6 +588,41 @@ def test_any_name_makes_a_file_that_loads(name: str, tmp_path: Path) -> None:
     assert build(parse(document(str(path), name), "toy"), Model).name == name.lower().replace(" ", "-")
 
 
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "..\\x", "two\nlines", "x" * 201])
+def test_a_name_that_cannot_be_an_id_is_an_error(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA))
+    with pytest.raises(GenzError) as caught:
+        document(str(path), name)
+    assert caught.value.where == "--name"
+
+
+def test_another_name_keeps_the_citation_of_the_config(tmp_path: Path) -> None:
+    path = tmp_path / "Maker--Toy_2B_config.json"
+    path.write_text(json.dumps(LLAMA))
+    text = document(str(path), "mine")
+    assert "# From the config.json of Maker/Toy_2B (llama)." in text
+    assert "name: mine\naliases: [Maker/Toy_2B]" in text
+
+
+def test_folders_without_a_config_say_so_everywhere(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "odd" / "config.json").mkdir(parents=True)
+    for folder, said in (("empty", "has no config.json"), ("odd", "is a folder itself")):
+        for load in (lambda path: document(path, None), Catalog().model):
+            with pytest.raises(GenzError, match=said):
+                load(str(tmp_path / folder))
+    with pytest.raises(GenzError, match=r"config\.json is a folder"):
+        document(str(tmp_path / "odd" / "config.json"), None)
+
+
+@pytest.mark.parametrize("name", ["config", "config.txt", "config.json.bak"])
+def test_a_config_is_known_by_what_it_holds(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(json.dumps(LLAMA))
+    assert parameters(Catalog().model(str(path))) == parameters(made(LLAMA))
+
+
 def test_json_that_is_a_catalog_file_stays_one(tmp_path: Path) -> None:
     mixer = {"heads": 4, "kv_heads": 4, "head_dim": 16}
     values = {"name": "toy", "source": {"assumed": "a test"}, "d_model": 64, "vocab": 1000, "layers": 4}
