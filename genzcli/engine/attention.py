@@ -90,7 +90,7 @@ def kernels(
         span = visit.span(attention.window, attention.chunk)
         return (attend(attention, span, shard, flash=flash),)
     best = attend(attention, visit.span(attention.index.top_k), shard, flash=flash)
-    return indexer.score(attention.index, visit.span(), shard), best
+    return *indexer.score(attention.index, visit.span(), shard), best
 
 
 def after(

@@ -94,7 +94,7 @@ def kernels(mixer: CompressedAttention, visit: Prefill | DecodeStep, shard: Shar
     rows = attend(mixer, visit, shard)
     if mixer.index is None or mixer.ratio is None:
         return (rows,)
-    return indexer.score(mixer.index, entries(visit.span(), mixer.ratio), shard), rows
+    return *indexer.score(mixer.index, entries(visit.span(), mixer.ratio), shard), rows
 
 
 def entries(span: Span, ratio: Number) -> Span:

@@ -26,6 +26,8 @@ def heads(index: Indexer, shard: Shard) -> Number:
 
 def key_bytes(index: Indexer, shard: Shard) -> Number:
     """Bytes of one index key; every rank holds it."""
+    if index.reuses:
+        return 0
     return index.head_dim + _SCALE_BYTES if index.fp8 else index.head_dim * shard.size.kv
 
 
@@ -37,7 +39,9 @@ def key_columns(index: Indexer, shard: Shard) -> Number:
 def projections(
     index: Indexer, query_from: Number, d_model: Number, tokens: Number, shard: Shard
 ) -> list[Operator]:
-    """The indexer's queries, its one key and the weights of its heads."""
+    """The indexer's queries, its one key and the weights of its heads; nothing where it reuses a choice."""
+    if index.reuses:
+        return []
     query = heads(index, shard) * index.head_dim
     return [
         linear("index q", tokens, query_from, query, shard.size),
@@ -47,16 +51,22 @@ def projections(
 
 def elements(index: Indexer, query_from: Number, d_model: Number, shard: Shard) -> Number:
     """Weights of those projections on one chip."""
+    if index.reuses:
+        return 0
     return query_from * heads(index, shard) * index.head_dim + d_model * key_columns(index, shard)
 
 
-def score(index: Indexer, span: Span, shard: Shard) -> Operator:
+def score(index: Indexer, span: Span, shard: Shard) -> tuple[Operator, ...]:
     """Index scores of every key: 2 t ctx Hi di FLOP, the index keys of each sequence read once."""
+    if index.reuses:
+        return ()
     local = heads(index, shard)
-    return Operator(
-        name="indexer",
-        kind="attention",
-        flop=2 * span.tokens * span.context * local * index.head_dim,
-        kv_bytes=(span.kv_read + span.kv_written) * key_bytes(index, shard),
-        activation_bytes=span.tokens * local * index.head_dim * shard.size.activations,
+    return (
+        Operator(
+            name="indexer",
+            kind="attention",
+            flop=2 * span.tokens * span.context * local * index.head_dim,
+            kv_bytes=(span.kv_read + span.kv_written) * key_bytes(index, shard),
+            activation_bytes=span.tokens * local * index.head_dim * shard.size.activations,
+        ),
     )

@@ -86,7 +86,7 @@ def kernels(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) -
     """The indexer over all keys, and attention over the best of them (over all without an indexer)."""
     if mixer.index is None:
         return (attend(mixer, visit, shard),)
-    return indexer.score(mixer.index, visit.span(), shard), attend(mixer, visit, shard)
+    return *indexer.score(mixer.index, visit.span(), shard), attend(mixer, visit, shard)
 
 
 def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) -> Operator:

@@ -14,6 +14,7 @@ from genzcli.spec.model import (
     Attention,
     Block,
     CompressedAttention,
+    Indexer,
     LatentAttention,
     LinearAttention,
     Mamba,
@@ -283,7 +284,7 @@ def _mixer(part: Mixer) -> tuple[str, str]:
             return "attention", _attention(part)
         case LatentAttention():
             query = "" if part.q_rank is None else f"query rank {count(part.q_rank)}, "
-            best = "" if part.index is None else f", best {count(part.index.top_k)} keys of an indexer"
+            best = "" if part.index is None else f", {_picked(part.index)}"
             cached = f"cache of {count(part.kv_rank)} + {count(part.rope_dim)} a token"
             return "latent attention", f"MLA, {count(part.heads)} heads, {query}{cached}{best}"
         case CompressedAttention():
@@ -313,10 +314,16 @@ def _attention(part: Attention) -> str:
     limit = f", window {count(part.window)}" if part.window is not None else ""
     limit += f", chunks of {count(part.chunk)}" if part.chunk is not None else ""
     limit += ", reads an earlier layer's cache" if part.shares_kv else ""
-    limit += "" if part.index is None else f", best {count(part.index.top_k)} keys of an indexer"
+    limit += "" if part.index is None else f", {_picked(part.index)}"
     limit += "" if part.q_rank is None else f", query rank {count(part.q_rank)}"
     heads = f"{count(part.heads)} heads, {count(part.kv_heads)} KV heads of {count(part.head_dim)}"
     return f"{kind}, {heads}{limit}"
+
+
+def _picked(index: Indexer) -> str:
+    """What sparse attention reads."""
+    by = "an earlier layer's indexer" if index.reuses else "an indexer"
+    return f"best {count(index.top_k)} keys of {by}"
 
 
 def _feedforward(part: Mlp | Moe) -> str:

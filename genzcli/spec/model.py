@@ -25,6 +25,7 @@ class Indexer(Noun):
     top_k: Number = count("keys a token attends to")
     grouped: bool = flag("each head picks for its own KV heads; else learned weights sum them", default=False)
     fp8: bool = flag("index keys are cached in FP8 with a scale; else as the cache is", default=True)
+    reuses: bool = flag("takes the keys an earlier layer picked: nothing of its own", default=False)
 
 
 class Attention(Noun):

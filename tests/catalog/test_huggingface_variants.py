@@ -484,3 +484,78 @@ def test_an_index_that_cannot_be_said_is_refused(more: dict[str, Any], word: str
     values = of("minimax_m3", 64, 4, 4, 2, 160, 1000, num_local_experts=8, num_experts_per_tok=2, **more)
     with pytest.raises(CatalogError, match=word):
         made(values)
+
+
+# --- what newer configs say otherwise ---
+
+
+def mixers(values: dict[str, Any]) -> list[Any]:
+    model = made(values)
+    return [model.blocks[name].mixer for name, n in model.stack for _ in range(n)]
+
+
+GLM5 = of("glm_moe_dsa", 6144, 78, 64, 64, 12288, 154880, q_lora_rank=2048, kv_lora_rank=512) | {
+    **{"qk_nope_head_dim": 192, "qk_rope_head_dim": 64, "v_head_dim": 256, "n_routed_experts": 256},
+    **{"num_experts_per_tok": 8, "n_shared_experts": 1, "moe_intermediate_size": 2048},
+    **{"index_n_heads": 32, "index_head_dim": 128, "index_topk": 2048},
+}
+OWN = [0, 1, 2, *range(6, 78, 4)]  # layers of GLM-5.2 with an indexer; the others take its choice
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"index_topk_freq": 4, "index_skip_topk_offset": 3, "first_k_dense_replace": 3},
+        {"indexer_types": ["full" if i in OWN else "shared" for i in range(78)], "first_k_dense_replace": 3},
+        {"index_topk_pattern": "".join("F" if i in OWN else "S" for i in range(78))}
+        | {"mlp_layer_types": ["dense"] * 3 + ["sparse"] * 75},
+    ],
+)
+def test_indexers_that_layers_share(more: dict[str, Any]) -> None:
+    model = made({**GLM5, **more})
+    found = mixers({**GLM5, **more})
+    assert [index for index, mixer in enumerate(found) if not mixer.index.reuses] == OWN
+    # 57 of 78 layers lack 2048 x 32 x 128 + 6144 (128 + 32) weights, and an index key of 128 + 4 bytes
+    every = made({**GLM5, "first_k_dense_replace": 3})
+    assert parameters(every).total == pytest.approx(744e9, rel=0.002)
+    assert parameters(every).total - parameters(model).total == 57 * (2048 * 4096 + 6144 * 160)
+    assert kv_elements_per_token(model) == 78 * 576 + 21 * 132
+
+
+def test_local_heads_of_step_and_mimo_are_the_others_where_nothing_is_said() -> None:
+    types = [FULL, LOCAL, LOCAL, LOCAL]
+    step = of(
+        "step3p5", 64, 4, 4, None, 160, 1000, num_attention_groups=2, head_dim=16, layer_types=types
+    ) | {
+        **{"sliding_window": 8, "moe_num_experts": 8, "moe_top_k": 2, "moe_intermediate_size": 32},
+        **{"share_expert_dim": 32, "moe_layers_enum": "1,2,3", "attention_other_setting": None},
+    }
+    other = {"attention_other_setting": {"num_attention_heads": 6}}
+    shapes = [(m.heads, m.kv_heads, m.head_dim) for m in mixers({**step, **other})]
+    assert shapes == [(4, 2, 16), *[(6, 2, 16)] * 3]
+    assert len({(m.heads, m.kv_heads) for m in mixers(step)}) == 1
+    mimo = of("mimo_v2", 64, 2, 4, 2, 160, 1000, head_dim=24, v_head_dim=16, swa_num_key_value_heads=4) | {
+        **{"hybrid_layer_pattern": [0, 1], "moe_layer_freq": [0, 1], "sliding_window": 8},
+        **{"n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32},
+    }
+    assert [(m.heads, m.kv_heads, m.head_dim, m.value_dim) for m in mixers(mimo)] == [
+        (4, 2, 24, 16),
+        (4, 4, 24, 16),
+    ]
+
+
+def test_searched_nemotrons_have_experts_of_their_own_size() -> None:
+    blocks = [
+        {"block_type": "mamba"},
+        {"block_type": "moe", "moe_intermediate_size": 16, "num_experts_per_tok": 1},
+        {"block_type": "attention"},
+        {"block_type": "moe", "moe_intermediate_size": 32, "num_experts_per_tok": 4},
+    ]
+    values = of("nemotron_h_puzzle", 64, None, 4, 2, 160, 1000, n_routed_experts=8, **MAMBA) | {
+        **{"mamba_num_heads": 8, "num_hidden_layers": None, "n_shared_experts": 0},
+        **{"layers_block_type": [block["block_type"] for block in blocks], "block_configs": blocks},
+    }
+    model = made(values)
+    assert model.layers == 4
+    parts = [block.feedforward for block in model.blocks.values() if isinstance(block.feedforward, Moe)]
+    assert [(part.d_expert, part.experts_per_token) for part in parts] == [(16, 1), (32, 4)]

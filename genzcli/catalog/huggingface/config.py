@@ -108,6 +108,14 @@ class Config:
         inner.notes = self.notes
         return inner
 
+    def over(self, values: Any, key: str) -> Config:
+        """This config with some keys of one layer's own in place of its."""
+        if not isinstance(values, Mapping):
+            raise self.wrong(key, values, "a mapping for each layer")
+        inner = Config({**self.values, **values}, self.where, family=self.family, defaults=self.defaults)
+        inner.notes, inner.defaulted = self.notes, self.defaulted
+        return inner
+
     # --- what goes wrong, what is left out ---
 
     def lacks(self, *keys: str) -> CatalogError:

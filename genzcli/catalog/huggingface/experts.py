@@ -129,8 +129,26 @@ def deepseek(config: Config) -> Draft:
         return Draft(config, [{"mla": latent(config), "mlp": parts.mlp(config)}] * depth(config))
     d_expert = config.count("moe_intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
-    mixers: list[Layer] = [{"mla": latent(config)}] * depth(config)
+    mixers = indexed(config, latent(config))
     return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
+
+
+def indexed(config: Config, mixer: Layer) -> list[Layer]:
+    """Latent attention in every layer; of the indexers some take the choice of an earlier layer (GLM-5.2)."""
+    layers = depth(config)
+    if "index" not in mixer:
+        return [{"mla": mixer}] * layers
+    types, pattern = config.list("indexer_types", length=layers), config.get("index_topk_pattern")
+    if types is not None:
+        own = [kind != "shared" for kind in types]
+    elif isinstance(pattern, str) and len(pattern) >= layers:
+        own = [letter.upper() != "S" for letter in pattern[:layers]]
+    else:
+        every = config.count("index_topk_freq", default=1)
+        first = config.count("index_skip_topk_offset", default=1, least=0)
+        own = [max(index - first + 1, 0) % every == 0 for index in range(layers)]
+    reader = mixer | {"index": mixer["index"] | {"reuses": True}}
+    return [{"mla": mixer if has else reader} for has in own]
 
 
 def deepseek_v4(config: Config) -> Draft:
@@ -218,8 +236,11 @@ def mimo_v2(config: Config) -> Draft:
     pattern = config.list("hybrid_layer_pattern", length=layers)
     if pattern is None:
         raise config.lacks("hybrid_layer_pattern")
-    whole = _valued(config, "")
-    local = _valued(config, "swa_") | {"window": config.count("sliding_window", "sliding_window_size")}
+    whole = parts.attention(config)
+    whole |= _valued(whole, config.count("v_head_dim", default=whole["head_dim"]))
+    dims = {key: config.count(f"swa_{name}", default=whole[key]) for key, name in _SWA.items()}
+    value = config.count("swa_v_head_dim", default=whole.get("value_dim", dims["head_dim"]))
+    local = dims | _valued(dims, value) | {"window": config.count("sliding_window", "sliding_window_size")}
     mixers = [{"attention": dict(local) if item else dict(whole)} for item in pattern]
     d_expert = config.count("moe_intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
@@ -227,10 +248,12 @@ def mimo_v2(config: Config) -> Draft:
     return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
 
 
-def _valued(config: Config, prefix: str) -> Layer:
-    found = parts.attention(config, prefix)
-    value = config.count(f"{prefix}v_head_dim", default=found["head_dim"])
-    return found if value == found["head_dim"] else found | {"value_dim": value}
+#: Heads of the local layers, as those of the others where nothing is said.
+_SWA = {"heads": "num_attention_heads", "kv_heads": "num_key_value_heads", "head_dim": "head_dim"}
+
+
+def _valued(mixer: Layer, value: int) -> Layer:
+    return {} if value == mixer["head_dim"] else {"value_dim": value}
 
 
 def step(config: Config) -> Draft:
@@ -238,9 +261,13 @@ def step(config: Config) -> Draft:
     layers = depth(config)
     if config.get("use_head_wise_attn_gate"):
         config.note("head-wise attention gates")
-    whole = _grouped(config, config)
+    whole = _grouped(config)
     other = config.table("attention_other_setting")
-    local = whole if other is None else _grouped(other, config)
+    local = (
+        whole
+        if other is None
+        else whole | {key: other.count(name, default=whole[key]) for key, name in _OTHER.items()}
+    )
     windows = parts.locals_(config, parts.sliding(config))
     mixers = [{"attention": local | {"window": size} if size else dict(whole)} for size in windows]
     sparse = parts.after_dense(config)
@@ -255,11 +282,13 @@ def step(config: Config) -> Draft:
     return Draft(config, joined(mixers, feeds(config, sparse, routed)))
 
 
-def _grouped(config: Config, whole: Config) -> Layer:
+_OTHER = {"heads": "num_attention_heads", "kv_heads": "num_attention_groups", "head_dim": "head_dim"}
+
+
+def _grouped(config: Config) -> Layer:
     heads = config.count("num_attention_heads")
     groups = config.count("num_attention_groups", "num_key_value_heads", default=heads)
-    dim = config.count("head_dim", default=lambda: parts.head_dim(whole, whole.count("num_attention_heads")))
-    found: Layer = {"heads": heads, "kv_heads": groups, "head_dim": dim}
+    found: Layer = {"heads": heads, "kv_heads": groups, "head_dim": parts.head_dim(config, heads)}
     if config.get("share_q_dim"):
         found["q_rank"] = config.count("share_q_dim")
     return found

@@ -72,7 +72,7 @@ _READERS: Mapping[Reader, str] = {
     recurrent.jamba: "jamba",
     recurrent.bamba: "bamba",
     recurrent.granite_hybrid: "granitemoehybrid",
-    recurrent.nemotron_h: "nemotron_h",
+    recurrent.nemotron_h: "nemotron_h nemotron_h_puzzle",
     recurrent.zamba: "zamba",
     recurrent.zamba2: "zamba2",
     recurrent.falcon_h1: "falcon_h1",

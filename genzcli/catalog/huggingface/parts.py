@@ -112,6 +112,9 @@ def locals_(config: Config, slides: list[bool], key: str = "sliding_window") -> 
 def after_dense(config: Config, *, default: int = 0) -> list[bool]:
     """For each layer whether it has experts: after the first dense ones, or by a list, every n-th."""
     layers = depth(config)
+    types = config.list("mlp_layer_types", length=layers)
+    if types is not None:
+        return [kind != "dense" for kind in types]
     first = config.count("first_k_dense_replace", "moe_layer_start_index", default=default, least=0)
     step = config.get("moe_layer_freq", "moe_layer_interval")
     if isinstance(step, list):

@@ -139,24 +139,35 @@ _LETTERS = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E"}
 
 
 def nemotron_h(config: Config) -> Draft:
-    """Nemotron-H and Nemotron 3: each layer is a Mamba-2, an attention, an MLP or experts, alone."""
+    """Nemotron-H and Nemotron 3: each layer is a Mamba-2, an attention, an MLP or experts, alone.
+
+    In the searched ones (Puzzle) `block_configs` gives each layer sizes of its own.
+    """
     parts.prediction_layers(config)
-    return Draft(config, [_nemotron_layer(config, letter) for letter in _pattern(config)])
+    letters, blocks = _pattern(config), config.list("block_configs")
+    if blocks is None:
+        return Draft(config, [_nemotron_layer(config, letter) for letter in letters])
+    if len(blocks) < len(letters):
+        raise config.wrong(
+            "block_configs", f"{len(blocks)} entries", f"one for each of {len(letters)} layers"
+        )
+    own = [config.over(block, "block_configs") for block in blocks]
+    return Draft(config, [_nemotron_layer(*pair) for pair in zip(own, letters, strict=False)])
 
 
 def _pattern(config: Config) -> list[str]:
     pattern = config.get("hybrid_override_pattern")
+    types = config.list("layers_block_type")
     if isinstance(pattern, str):
         letters = [letter for letter in pattern if letter != "|"]
-        if len(letters) < depth(config):
-            raise config.wrong(
-                "hybrid_override_pattern", pattern, f"a letter for each of {depth(config)} layers"
-            )
-        return letters[: depth(config)]
-    types = config.list("layers_block_type")
-    if types is None:
+    elif types is not None:
+        letters = [_LETTERS.get(str(kind), str(kind)) for kind in types]
+    else:
         raise config.lacks("hybrid_override_pattern", "layers_block_type")
-    return [_LETTERS.get(str(kind), str(kind)) for kind in types]
+    layers = config.count("num_hidden_layers", default=len(letters))
+    if len(letters) < layers:
+        raise config.wrong("hybrid_override_pattern", len(letters), f"a letter for each of {layers} layers")
+    return letters[:layers]
 
 
 def _nemotron_layer(config: Config, letter: str) -> Layer:
