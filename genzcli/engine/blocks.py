@@ -117,8 +117,8 @@ def weight_bytes(block: Block, d_model: Number, shard: Shard) -> Number:
 def stored_bytes(block: Block, d_model: Number, shard: Shard, layers: Number) -> Number:
     """Weights of `layers` equal layers stored on one chip: shared ones once, what each has for itself
     each time."""
-    each = block.norms * d_model + residual.elements(block, d_model)
-    each = (each + residual.embedding_elements(block) / shard.tp) * shard.size.weights
+    each = (block.norms * d_model + residual.elements(block, d_model)) * shard.size.weights
+    each = each + residual.embedding_elements(block) / shard.tp * shard.size.of_tables.weights
     if block.mixer is not None:
         each = each + mixers.weight_bytes(block.mixer, d_model, shard)
     if block.feedforward is not None:

@@ -58,7 +58,7 @@ def _streams(streams: Streams, d_model: Number, tokens: Number, shard: Shard) ->
 def _own_embedding(own: LayerEmbedding, d_model: Number, tokens: Number, shard: Shard) -> list[Operator]:
     """A row of the table, the stream's start projected and added to it, a gate from the stream, and back."""
     return [
-        gather("layer embedding", tokens, own.width, shard.size),
+        gather("layer embedding", tokens, own.width, shard.size.of_tables),
         linear("layer embedding in", tokens, d_model, own.width, shard.size),
         linear("layer embedding gate", tokens, d_model, own.width, shard.size),
         linear("layer embedding out", tokens, own.width, d_model, shard.size),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from engine_samples import answer, attention, close, level, model_of, platform
 
-from genzcli.engine import blocks, mixers, recurrent, residual
+from genzcli.engine import blocks, lora, mixers, recurrent, residual
 from genzcli.engine.memory import weights_bytes
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.parameters import parameters, state_elements
@@ -127,6 +127,29 @@ class TestReuse:
 
     def test_one_use_without_adapters_is_a_plain_layer(self) -> None:
         assert parameters(of(PLAIN.replace(reuse=Reuse()), 1)) == parameters(of(PLAIN, 1))
+
+
+class TestAdapters:
+    """LoRA beside the new kinds: elements of one adapter of rank 1."""
+
+    @staticmethod
+    def elements(block: Block, layers: int = 1) -> float:
+        model = of(block, layers)
+        return float(lora.elements(model, stages(model, 1)[0], "attention", WHOLE))
+
+    def test_layers_that_share_weights_share_an_adapter(self) -> None:
+        shared = PLAIN.replace(reuse=Reuse())
+        assert self.elements(shared, 6) == self.elements(PLAIN, 1)
+
+    def test_factorised_queries_have_two(self) -> None:
+        # qkv: 3 D + 64 + 2 x 1024; q up: 64 + 1024; out: 1024 + D
+        block = PLAIN.replace(mixer=attention(q_rank=64))
+        assert self.elements(block) == 3 * 1024 + 64 + 2048 + 64 + 1024 + 2048
+
+    def test_side_by_side_has_those_of_both(self) -> None:
+        both = PLAIN.replace(mixer=SideBySide(attention=attention(), mamba2=MAMBA2))
+        apart = [PLAIN, PLAIN.replace(mixer=MAMBA2)]
+        assert self.elements(both) == sum(map(self.elements, apart))
 
 
 class TestSideBySide:
