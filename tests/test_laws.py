@@ -25,7 +25,23 @@ from genzcli.engine.stages import stages
 from genzcli.errors import PlanError
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level, Platform, Tier
-from genzcli.spec.model import Attention, Block, Mlp, Model, Moe
+from genzcli.spec.model import (
+    Attention,
+    Block,
+    CompressedAttention,
+    Indexer,
+    LayerEmbedding,
+    LinearAttention,
+    Mamba2,
+    Mixer,
+    Mlp,
+    Model,
+    Moe,
+    Reuse,
+    ShortConvolution,
+    SideBySide,
+    Streams,
+)
 from genzcli.spec.profile import CollectiveFit, OperatorFit, Profile
 from genzcli.spec.workload import Plan, Scenario, Slo, UseCase
 
@@ -444,6 +460,48 @@ def test_grid_over_batch_tokens_and_tp(case: Scenario, pp: int) -> None:
         "tp": [1, 3, 8],
     }
     check_grid(ready, axes, _sizes)
+
+
+def every_kind() -> Model:
+    """A stack with a layer of each kind of mixer, and of each thing that stands around the parts."""
+    plain, feed = Attention(heads=16, kv_heads=4, head_dim=64), Mlp(d_ff=2048)
+    index = Indexer(heads=4, head_dim=32, top_k=64, grouped=True, fp8=False)
+    window = CompressedAttention(heads=16, head_dim=64, q_rank=256, window=32, out_groups=4, out_rank=128)
+    picked = window.replace(ratio=4, overlap=True, index=Indexer(heads=8, head_dim=32, top_k=16))
+    scan = Mamba2(heads=16, head_dim=64, d_state=32)
+    kinds: dict[str, Mixer] = {
+        "sparse": plain.replace(index=index),
+        "factorised": plain.replace(q_rank=128),
+        "reader": plain.replace(shares_kv=True),
+        "window": window,
+        "heavy": window.replace(ratio=32),
+        "picked": picked,
+        "both": SideBySide(attention=plain, mamba2=scan),
+        "delta": LinearAttention(
+            key_heads=8, value_heads=16, key_dim=32, value_dim=32, gate_rank=32, decay_rank=32
+        ),
+        "short": ShortConvolution(channels=1024),
+    }
+    blocks = {name: Block(mixer=mixer, feedforward=feed) for name, mixer in kinds.items()}
+    dense = Block(mixer=plain, feedforward=feed)
+    blocks["streams"] = dense.replace(streams=Streams(count=4))
+    blocks["altup"] = dense.replace(streams=Streams(count=2, rule="altup"), branch_rank=16)
+    blocks["own"] = dense.replace(layer_embedding=LayerEmbedding(vocab=1000, width=32))
+    blocks["shared"] = dense.replace(reuse=Reuse(attention_rank=8, mlp_rank=8, link=True))
+    stack = tuple((name, 2) for name in blocks)
+    return Model(name="every", d_model=1024, vocab=16000, blocks=blocks, stack=stack)
+
+
+@pytest.mark.parametrize("pp", [1, 3])
+def test_grid_over_every_kind_of_layer(pp: int) -> None:
+    case = scenario(every_kind(), pp=pp, uneven="pad")
+    axes: dict[str, list[float]] = {
+        "batch": [1, 2, 37],
+        "inputs": [1, 30, 700],
+        "outputs": [1, 2, 300],
+        "tp": [1, 3, 8],
+    }
+    check_grid(case, axes, _sizes)
 
 
 def _spread(case: Scenario, dp: Any, ep: Any, bandwidth: Any) -> Scenario:

@@ -11,7 +11,7 @@ from genzcli.catalog.document import Node, join
 from genzcli.errors import CatalogError, GenzError, UnitError, nearest
 from genzcli.spec.dtype import Precision, dtype
 from genzcli.spec.hardware import Chip, Platform
-from genzcli.spec.model import Attention, Block, LatentAttention, Model, Moe
+from genzcli.spec.model import Attention, Block, CompressedAttention, LatentAttention, Model, Moe
 from genzcli.spec.noun import Field, Noun
 from genzcli.spec.profile import Profile
 
@@ -162,7 +162,8 @@ def _model(noun: Model) -> tuple[str, str] | None:
     blocks = noun.blocks.values()
     if all(block.mixer is None for block in blocks):
         return "'attention' or another mixer is missing", "no layer of the model sees more than one token"
-    if all(isinstance(b.mixer, (Attention, LatentAttention)) and b.feedforward is None for b in blocks):
+    kinds = (Attention, LatentAttention, CompressedAttention)
+    if all(isinstance(b.mixer, kinds) and b.feedforward is None for b in blocks):
         return "'mlp' or 'moe' is missing", "no layer of the model has a feed-forward part"
     idle = next((name for name in noun.blocks if name not in dict(noun.stack)), None)
     return (f"no layer uses the block {idle!r}", "use it in `layers`, or remove it") if idle else None

@@ -111,7 +111,12 @@ def read(path: str | os.PathLike[str], cure: str = "start with `name: …`") -> 
         from genzcli.catalog.huggingface.convert import node
 
         return node(os.fspath(path), shown, cure)
-    return parse(read_text(path, shown), shown, cure)
+    text = read_text(path, shown)
+    if text.lstrip("\ufeff \t\r\n").startswith("{") and '"model_type"' in text:  # a config by another name
+        from genzcli.catalog.huggingface.convert import node
+
+        return node(os.fspath(path), shown, cure)
+    return parse(text, shown, cure)
 
 
 def shorten(path: str | os.PathLike[str]) -> str:

@@ -233,11 +233,20 @@ def entries(search: Sequence[Root], kind: str) -> list[Entry]:
     return sorted(found.values(), key=lambda entry: entry.name)
 
 
-def _file_hint(name: str) -> str:
-    """What a name that looks like a path turned out to be."""
-    if not _separated(name):
-        return ""
-    return ", and it is a folder" if os.path.isdir(name) else ", and no such file"
+def _file_hint(name: str, what: str) -> str:
+    """What a name turned out to be as a path: a folder, of a model without its config, or nothing."""
+    if os.path.isdir(name):
+        return f", and {folder_lacks(name) if what == 'models' else 'it is a folder'}"
+    return ", and no such file" if _separated(name) else ""
+
+
+def folder_lacks(folder: str) -> str:
+    """Why no config is found in a folder."""
+    if os.path.isdir(os.path.join(folder, "config.json")):
+        return "config.json in the folder of that name is a folder itself"
+    if os.path.basename(os.path.normpath(folder)) == "config.json":
+        return "config.json is a folder"
+    return "the folder of that name has no config.json"
 
 
 def _unknown(search: Sequence[Root], kinds: Sequence[str], name: str, where: str) -> UnknownNameError:
@@ -248,5 +257,5 @@ def _unknown(search: Sequence[Root], kinds: Sequence[str], name: str, where: str
     meant = f"did you mean {', '.join(known[word] for word in near)}? " if near else ""
     singular = {"usecases": "use case", "hardware": "chip or platform"}.get(what, what[:-1])
     shown = name if len(name) <= 60 else name[:57] + "…"
-    message = f"unknown {singular} {shown!r}" + _file_hint(name)
+    message = f"unknown {singular} {shown!r}" + _file_hint(name, what)
     return UnknownNameError(message, where=where, cure=f"{meant}see `genz list {what}`")

@@ -18,6 +18,7 @@ from genzcli.spec.metric import limit, metric_name
 from genzcli.spec.model import (
     Attention,
     Block,
+    CompressedAttention,
     LatentAttention,
     LinearAttention,
     Mamba,
@@ -25,6 +26,8 @@ from genzcli.spec.model import (
     Mlp,
     Model,
     Moe,
+    ShortConvolution,
+    SideBySide,
 )
 from genzcli.spec.noun import Field, Noun, count
 from genzcli.spec.source import Source
@@ -38,9 +41,12 @@ UNIONS: Mapping[tuple[type[Noun], str], Mapping[str, type[Noun]]] = {
     (Block, "mixer"): {
         "attention": Attention,
         "mla": LatentAttention,
+        "compressed_attention": CompressedAttention,
         "mamba": Mamba,
         "mamba2": Mamba2,
         "linear_attention": LinearAttention,
+        "short_convolution": ShortConvolution,
+        "side_by_side": SideBySide,
     },
     (Block, "feedforward"): {"mlp": Mlp, "moe": Moe},
 }

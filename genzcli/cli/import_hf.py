@@ -61,9 +61,10 @@ def document(config: str, name: str | None) -> str:
     values = files.mapping(text, shown)
     if path == "-":
         named = files.name_in(values)
+    origin = named[1] or named[0]
     if name is not None:
-        named = (convert.folded_name(name), named[1])
-    written = convert.convert(values, shown, named, beside)
+        named = (convert.folded_name(_checked(name)), named[1])
+    written = convert.convert(values, shown, named, beside, origin)
     try:
         build(parse(written, shown), Model)
     except CatalogError as error:  # its line is that of the text made here
@@ -72,11 +73,31 @@ def document(config: str, name: str | None) -> str:
     return written
 
 
+#: No id is longer; a file by that name has to fit a file system.
+_LONGEST_NAME = 200
+
+
+def _checked(name: str) -> str:
+    """A name that can be an id: one line, no path, not empty."""
+    wrong = ""
+    if not name.strip():
+        wrong = "is empty"
+    elif not name.isprintable():
+        wrong = "has characters that cannot be printed"
+    elif set(name) & set("/\\"):
+        wrong = f"{name!r} is a path, not a name"
+    elif len(name) > _LONGEST_NAME:
+        wrong = f"is longer than {_LONGEST_NAME} characters"
+    if wrong:
+        raise GenzError(wrong, where="--name", cure="give one word, as my-model-7b")
+    return name
+
+
 def _path(word: str) -> str:
     """The file that the word means; a hub name is not one."""
     import os
 
-    from genzcli.catalog.find import config_in
+    from genzcli.catalog.find import config_in, folder_lacks
 
     if word == "-" or os.path.isfile(word):
         return word
@@ -84,7 +105,7 @@ def _path(word: str) -> str:
     if inside is not None:
         return inside
     if os.path.isdir(word):
-        raise GenzError("has no config.json", where=word, cure="name the folder of a downloaded model")
+        raise GenzError(folder_lacks(word), where=word, cure="name the folder of a downloaded model")
     if word.count("/") == 1 and not word.endswith(".json") and word[0] not in "./~":
         cure = f"download config.json from huggingface.co/{word} and give its path"
         raise GenzError("is a name on the hub, and genz does not use the network", where=word, cure=cure)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genzcli.engine import indexer
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, linear
 from genzcli.engine.spans import DecodeStep, Prefill, Span
 from genzcli.numeric import maximum, minimum
@@ -19,7 +20,14 @@ def head_width(attention: Attention) -> Number:
 
 
 def kv_bytes_per_token(attention: Attention, shard: Shard) -> Number:
-    """Cache bytes one token takes in one layer on one chip: max(1, Hkv / tp) (d_qk + d_v) b_kv."""
+    """Cache bytes one token takes in one layer on one chip: max(1, Hkv / tp) (d_qk + d_v) b_kv, and an
+    index key where there is an indexer."""
+    index = 0 if attention.index is None else indexer.key_bytes(attention.index, shard)
+    return row_bytes(attention, shard) + index
+
+
+def row_bytes(attention: Attention, shard: Shard) -> Number:
+    """Bytes of a token's keys and values on one chip."""
     return shard.kv_heads(attention) * head_width(attention) * shard.size.kv
 
 
@@ -39,32 +47,51 @@ def held_bytes(attention: Attention, prompt: Number, output: Number, beams: Numb
 
 
 def projected(attention: Attention, shard: Shard) -> Number:
-    """Columns of the QKV projection on one chip: H/tp d_qk + max(1, Hkv/tp) (d_qk + d_v), and a gate's."""
+    """Columns of the QKV projection on one chip: H/tp d_qk + max(1, Hkv/tp) (d_qk + d_v), and a gate's.
+
+    Queries that come through a narrow width take that many, on every rank.
+    """
     heads, kv_heads = shard.heads(attention), shard.kv_heads(attention)
+    query = heads * attention.head_dim if attention.q_rank is None else attention.q_rank
     keys = kv_heads * (attention.head_dim if attention.k_is_v else head_width(attention))
     gates = heads * attention.d_value if attention.output_gate else 0
-    return heads * attention.head_dim + (0 if attention.shares_kv else keys) + gates
+    return query + (0 if attention.shares_kv else keys) + gates
+
+
+def read_width(attention: Attention, d_model: Number) -> Number:
+    """Width of what Q, K and V are projected from."""
+    return d_model if attention.d_input is None else attention.d_input
 
 
 def project(attention: Attention, d_model: Number, tokens: Number, shard: Shard) -> Operator:
     """Q, K and V (and the output gate's rows) in one GEMM."""
-    return linear("qkv", tokens, d_model, projected(attention, shard), shard.size)
+    return linear("qkv", tokens, read_width(attention, d_model), projected(attention, shard), shard.size)
 
 
 def before(
     attention: Attention, d_model: Number, tokens: Number, shard: Shard, *, fused: bool
 ) -> tuple[Operator, ...]:
     """What runs ahead of the kernel."""
-    return (
-        project(attention, d_model, tokens, shard),
-        *rotate(attention, tokens, shard, fused=fused),
-    )
+    operators = [project(attention, d_model, tokens, shard)]
+    if attention.q_rank is not None:
+        width = shard.heads(attention) * attention.head_dim
+        operators.append(linear("q up", tokens, attention.q_rank, width, shard.size))
+    operators += rotate(attention, tokens, shard, fused=fused)
+    if attention.index is not None:
+        operators += indexer.projections(attention.index, d_model, d_model, tokens, shard)
+    return tuple(operators)
 
 
-def kernel(attention: Attention, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool) -> Operator:
-    """The attention kernel of a pass."""
-    span = visit.span(attention.window, attention.chunk)
-    return attend(attention, span, shard, flash=flash, sequences=visit.sequences)
+def kernels(
+    attention: Attention, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool
+) -> tuple[Operator, ...]:
+    """The attention kernel of a pass, behind an indexer over all keys where there is one."""
+    if attention.index is None:
+        span = visit.span(attention.window, attention.chunk)
+        return (attend(attention, span, shard, flash=flash, sequences=visit.sequences),)
+    seen = visit.span(attention.index.top_k)
+    best = attend(attention, seen, shard, flash=flash, sequences=visit.sequences)
+    return *indexer.score(attention.index, visit.span(), visit.sequences, shard), best
 
 
 def after(
@@ -88,7 +115,7 @@ def attend(attention: Attention, span: Span, shard: Shard, *, flash: bool, seque
     groups = sequences * shard.kv_heads(attention)
     pairs = span.tokens * span.context * heads
     written = 0 if attention.shares_kv else span.kv_written
-    token_bytes = kv_bytes_per_token(attention, shard)
+    token_bytes = row_bytes(attention, shard)
     moved = span.tokens * heads * head_width(attention) + (0 if flash else 4 * pairs)
     return Operator(
         name="attention",
@@ -128,8 +155,14 @@ def gate(attention: Attention, tokens: Number, shard: Shard) -> tuple[Operator, 
 
 def weight_bytes(attention: Attention, d_model: Number, shard: Shard) -> Number:
     """Projections stored on one chip: D (H d_qk + Hkv (d_qk + d_v)) + H d_v D elements, biases left out."""
-    columns = projected(attention, shard) + shard.heads(attention) * attention.d_value
-    return d_model * columns * shard.size.weights
+    heads = shard.heads(attention)
+    elements = read_width(attention, d_model) * projected(attention, shard)
+    elements = elements + heads * attention.d_value * d_model
+    if attention.q_rank is not None:
+        elements = elements + attention.q_rank * heads * attention.head_dim
+    if attention.index is not None:
+        elements = elements + indexer.elements(attention.index, d_model, d_model, shard)
+    return elements * shard.size.weights
 
 
 def peak_width(attention: Attention, shard: Shard) -> Number:

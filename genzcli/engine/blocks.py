@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import feedforward, mixers
+from genzcli.engine import feedforward, mixers, residual, reuse
 from genzcli.engine.lora import Adapters
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, gather, linear, reduce_over_tp
 from genzcli.engine.routing import Routing
@@ -41,11 +41,15 @@ def before_kernel(
     block: Block, d_model: Number, tokens: Number, shard: Shard, options: Options, *, decode: bool
 ) -> tuple[Operator, ...]:
     """The operators of a layer up to its mixer's kernel."""
-    ahead = norms(block, d_model, tokens, shard, options)
+    ahead = (
+        norms(block, d_model, tokens, shard, options),
+        *residual.operators(block, d_model, tokens, shard),
+        *reuse.before(block, d_model, tokens, shard),
+    )
     if block.mixer is None:
-        return (ahead,)
+        return ahead
     mixer = mixers.before(block.mixer, d_model, tokens, shard, decode=decode, fused=options.fused)
-    return (ahead, *mixer)
+    return (*ahead, *mixer)
 
 
 def kernels(
@@ -72,20 +76,24 @@ def after_kernel(
         alone = not block.parallel or block.feedforward is None
         sends = reduce_over_tp(tokens * d_model, shard) if alone else ()
         after = mixers.after(block.mixer, d_model, tokens, shard, sends)
+    behind = reuse.after(block, d_model, tokens, shard)
     match block.feedforward:
         case Mlp() as part:
-            return (*after, *feedforward.dense(part, d_model, tokens, shard))
+            return (*after, *feedforward.dense(part, d_model, tokens, shard), *behind)
         case Moe() as part:
             everybody = tokens * shard.dp * options.evenness
             rest = feedforward.experts(part, d_model, tokens, everybody, shard, options.routing)
-            return (*after, *rest)
-    return after
+            return (*after, *rest, *behind)
+    return (*after, *behind)
 
 
 def embed(model: Model, tokens: Number, shard: Shard) -> Operator:
-    """The embedding: a look-up in a table cut over the vocabulary, so its rows are summed over TP."""
+    """The embedding: a look-up in a table cut over the vocabulary, so its rows are summed over TP.
+
+    Rows of the layers' own tables are summed with it.
+    """
     return gather("embedding", tokens, model.d_model, shard.size.of_tables).replace(
-        sends=reduce_over_tp(tokens * model.d_model, shard)
+        sends=reduce_over_tp(tokens * residual.looked_up(model), shard)
     )
 
 
@@ -102,13 +110,22 @@ def head(model: Model, positions: Number, shard: Shard) -> Operator:
 
 
 def weight_bytes(block: Block, d_model: Number, shard: Shard) -> Number:
-    """Weights of one layer stored on one chip, norms included, biases left out."""
-    total = block.norms * d_model * shard.size.weights
+    """Weights that one layer reads on one chip, norms included, biases left out."""
+    return stored_bytes(block, d_model, shard, 1)
+
+
+def stored_bytes(block: Block, d_model: Number, shard: Shard, layers: Number) -> Number:
+    """Weights of `layers` equal layers stored on one chip: shared ones once, what each has for itself
+    each time."""
+    each = (block.norms * d_model + residual.elements(block, d_model)) * shard.size.weights
+    each = each + residual.embedding_elements(block) / shard.tp * shard.size.of_tables.weights
     if block.mixer is not None:
-        total = total + mixers.weight_bytes(block.mixer, d_model, shard)
+        each = each + mixers.weight_bytes(block.mixer, d_model, shard)
     if block.feedforward is not None:
-        total = total + feedforward.weight_bytes(block.feedforward, d_model, shard)
-    return total
+        each = each + feedforward.weight_bytes(block.feedforward, d_model, shard)
+    if block.reuse is None:
+        return layers * each
+    return each + layers * reuse.own_elements(block, d_model, shard) * shard.size.weights
 
 
 def peak_width(block: Block, d_model: Number, shard: Shard) -> Number:
@@ -118,4 +135,5 @@ def peak_width(block: Block, d_model: Number, shard: Shard) -> Number:
         inner = mixers.peak_width(block.mixer, shard)
     if block.feedforward is not None:
         inner = maximum(inner, feedforward.peak_width(block.feedforward, d_model, shard))
-    return 2 * d_model + inner
+    streams = 1 if block.streams is None else block.streams.count
+    return (streams + 1) * d_model + inner

@@ -1,22 +1,20 @@
 """Multi-head latent attention as counts: one cached latent for all heads, sparse where an indexer picks keys.
 
-Source: DeepSeek-V2, arXiv 2405.04434; the indexer, DeepSeek-V3.2 (2025).
+Source: DeepSeek-V2, arXiv 2405.04434.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genzcli.engine import indexer
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, linear
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.numeric import ceil, minimum
-from genzcli.spec.model import Indexer, LatentAttention
+from genzcli.spec.model import LatentAttention
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
-
-#: Bytes of an index key beside its FP8 elements: one FP32 scale.
-_INDEX_SCALE_BYTES = 4
 
 
 def heads(mixer: LatentAttention, shard: Shard) -> Number:
@@ -31,7 +29,7 @@ def cached_width(mixer: LatentAttention) -> Number:
 
 def kv_bytes_per_token(mixer: LatentAttention, shard: Shard) -> Number:
     """(r + d_rope) b_kv, and the index key in FP8 with its scale where there is an indexer."""
-    index = 0 if mixer.index is None else mixer.index.head_dim + _INDEX_SCALE_BYTES
+    index = 0 if mixer.index is None else indexer.key_bytes(mixer.index, shard)
     return cached_width(mixer) * shard.size.kv + index
 
 
@@ -59,7 +57,7 @@ def before(
     if mixer.output_gate:
         operators.append(linear("gate", tokens, d_model, local * mixer.value_dim, shard.size))
     if mixer.index is not None:
-        operators += index_projections(mixer, mixer.index, d_model, tokens, shard)
+        operators += indexer.projections(mixer.index, query_from(mixer, d_model), d_model, tokens, shard)
     return tuple(operators)
 
 
@@ -79,22 +77,16 @@ def expand(mixer: LatentAttention, tokens: Number, shard: Shard, *, decode: bool
     return operator.replace(activation_bytes=moved * shard.size.activations)
 
 
-def index_projections(
-    mixer: LatentAttention, index: Indexer, d_model: Number, tokens: Number, shard: Shard
-) -> list[Operator]:
-    """The indexer's queries, its one key and the weights of its heads; every rank repeats them."""
-    query_from = d_model if mixer.q_rank is None else mixer.q_rank
-    return [
-        linear("index q", tokens, query_from, index.heads * index.head_dim, shard.size),
-        linear("index k", tokens, d_model, index.head_dim + index.heads, shard.size),
-    ]
+def query_from(mixer: LatentAttention, d_model: Number) -> Number:
+    """Width that queries are projected from."""
+    return d_model if mixer.q_rank is None else mixer.q_rank
 
 
 def kernels(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) -> tuple[Operator, ...]:
     """The indexer over all keys, and attention over the best of them (over all without an indexer)."""
     if mixer.index is None:
         return (attend(mixer, visit, shard),)
-    return score(mixer.index, visit, shard), attend(mixer, visit, shard)
+    return *indexer.score(mixer.index, visit.span(), visit.sequences, shard), attend(mixer, visit, shard)
 
 
 def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) -> Operator:
@@ -125,22 +117,6 @@ def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) ->
     )
 
 
-def score(index: Indexer, visit: Prefill | DecodeStep, shard: Shard) -> Operator:
-    """Index scores of every key: 2 t ctx Hi di FLOP, the index keys of each sequence read once."""
-    span = visit.span()
-    return Operator(
-        name="indexer",
-        kind="attention",
-        flop=2 * span.tokens * span.context * index.heads * index.head_dim,
-        kv_bytes=(span.kv_read + span.kv_written) * (index.head_dim + _INDEX_SCALE_BYTES),
-        kv_written_bytes=span.kv_written * (index.head_dim + _INDEX_SCALE_BYTES),
-        activation_bytes=span.tokens * index.heads * index.head_dim * shard.size.activations,
-        groups=visit.sequences,
-        rows=span.tokens * index.heads,
-        keys=span.context,
-    )
-
-
 def after(
     mixer: LatentAttention, d_model: Number, tokens: Number, shard: Shard, sends: tuple[Collective, ...]
 ) -> tuple[Operator, ...]:
@@ -161,10 +137,7 @@ def weight_bytes(mixer: LatentAttention, d_model: Number, shard: Shard) -> Numbe
     elements = elements + mixer.kv_rank * local * (mixer.nope_dim + mixer.value_dim)
     elements = elements + (2 if mixer.output_gate else 1) * local * mixer.value_dim * d_model
     if mixer.index is not None:
-        query_from = d_model if mixer.q_rank is None else mixer.q_rank
-        index = mixer.index
-        elements = elements + query_from * index.heads * index.head_dim
-        elements = elements + d_model * (index.head_dim + index.heads)
+        elements = elements + indexer.elements(mixer.index, query_from(mixer, d_model), d_model, shard)
     return elements * shard.size.weights
 
 

@@ -204,7 +204,11 @@ def adapter_dtype(plan: Plan, chip: Chip) -> str:
 
 
 def _head_problems(mixer: Mixer, plan: Plan) -> Iterator[Problem]:
-    (heads, kv_heads), tp = mixers.heads(mixer), plan.tp
+    for heads, kv_heads in mixers.heads(mixer):
+        yield from _pair_problems(heads, kv_heads, plan.tp)
+
+
+def _pair_problems(heads: Number, kv_heads: Number, tp: Number) -> Iterator[Problem]:
     yield (heads % tp != 0, lambda: _heads_error(heads, kv_heads, tp))
     yield (
         both(kv_heads % tp != 0, tp % kv_heads != 0),

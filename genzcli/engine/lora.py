@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import attention, latent, recurrent
+from genzcli.engine import attention, compressed, latent, recurrent
 from genzcli.engine.ops import Operator, Shard
 from genzcli.engine.parameters import WHOLE
 from genzcli.engine.stages import Stage
 from genzcli.numeric import minimum
-from genzcli.spec.model import Attention, Block, FeedForward, LatentAttention, Mamba, Mixer, Mlp, Model
+from genzcli.spec.model import (
+    Attention,
+    Block,
+    CompressedAttention,
+    FeedForward,
+    LatentAttention,
+    Mamba,
+    Mixer,
+    Mlp,
+    Model,
+    SideBySide,
+)
 from genzcli.spec.noun import Noun, count, text
 
 if TYPE_CHECKING:
@@ -64,10 +75,15 @@ def _mixer(mixer: Mixer, d_model: Number, shard: Shard, on: str) -> Iterator[Slo
     match mixer:
         case Attention():
             yield from _attention(mixer, d_model, shard, on)
+        case SideBySide():
+            for part in (mixer.attention, mixer.mamba2):
+                yield from _mixer(part, d_model, shard, on)
         case _ if on == "qv":
             return
         case LatentAttention():
             yield from _latent(mixer, d_model, shard)
+        case CompressedAttention():
+            yield from _compressed(mixer, d_model, shard)
         case _:
             width = recurrent.widths(mixer, shard)
             yield Slot("in", 1, d_model, width.projected)
@@ -79,17 +95,27 @@ def _mixer(mixer: Mixer, d_model: Number, shard: Shard, on: str) -> Iterator[Slo
 
 def _attention(mixer: Attention, d_model: Number, shard: Shard, on: str) -> Iterator[Slot]:
     heads, kv_heads = shard.heads(mixer), shard.kv_heads(mixer)
-    query = heads * (mixer.head_dim + (mixer.d_value if mixer.output_gate else 0))
+    width = attention.read_width(mixer, d_model)
+    query = heads * mixer.head_dim if mixer.q_rank is None else mixer.q_rank
+    query = query + (heads * mixer.d_value if mixer.output_gate else 0)
     if on == "qv":
         value = 0 if mixer.shares_kv else kv_heads * mixer.d_value
-        yield Slot("q" if mixer.shares_kv else "qv", 1 if mixer.shares_kv else 2, d_model, query + value)
-        return
-    matrices = 1 if mixer.shares_kv else 2 if mixer.k_is_v else 3
-    keys = (
-        0 if mixer.shares_kv else kv_heads * (mixer.head_dim if mixer.k_is_v else attention.head_width(mixer))
-    )
-    yield Slot("qkv", matrices, d_model, query + keys)
-    yield Slot("out", 1, heads * mixer.d_value, d_model)
+        yield Slot("q" if mixer.shares_kv else "qv", 1 if mixer.shares_kv else 2, width, query + value)
+    else:
+        matrices = 1 if mixer.shares_kv else 2 if mixer.k_is_v else 3
+        keys = kv_heads * (mixer.head_dim if mixer.k_is_v else attention.head_width(mixer))
+        yield Slot("qkv", matrices, width, query + (0 if mixer.shares_kv else keys))
+    if mixer.q_rank is not None:
+        yield Slot("q up", 1, mixer.q_rank, heads * mixer.head_dim)
+    if on != "qv":
+        yield Slot("out", 1, heads * mixer.d_value, d_model)
+
+
+def _compressed(mixer: CompressedAttention, d_model: Number, shard: Shard) -> Iterator[Slot]:
+    """Query, the one key and the last projection; what is pooled and the grouped projection have none."""
+    yield Slot("qkv down", 2, d_model, mixer.q_rank + mixer.head_dim)
+    yield Slot("q up", 1, mixer.q_rank, compressed.heads(mixer, shard) * mixer.head_dim)
+    yield Slot("out", 1, compressed.out_groups(mixer, shard) * mixer.out_rank, d_model)
 
 
 def _latent(mixer: LatentAttention, d_model: Number, shard: Shard) -> Iterator[Slot]:
@@ -122,8 +148,9 @@ def elements(model: Model, stage: Stage, on: str, shard: Shard) -> Number:
     """Elements of one adapter of rank 1 on one chip of a stage: sum of k + n over its matrices."""
     total: Number = 0
     for name, repeat in stage.layers.items():
-        for slot in slots(model.blocks[name], model.d_model, shard, on):
-            total = total + repeat * slot.width
+        block = model.blocks[name]
+        for slot in slots(block, model.d_model, shard, on):  # one adapter beside weights that layers share
+            total = total + (1 if block.reuse is not None else repeat) * slot.width
     return total
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import blocks, lora
+from genzcli.engine import blocks, lora, residual
 from genzcli.engine.lora import Adapters
 from genzcli.engine.mixers import held_bytes
 from genzcli.engine.ops import Bytes, Shard
@@ -59,8 +59,10 @@ def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
         shared = model.tied_embeddings and stage.first
         total = total + model.d_model + (0 if shared else table)
     total = total * shard.size.of_tables.weights
+    ends = residual.end_elements(model) * shard.size.weights
+    total = total + (ends if stage.first else 0) + (ends if stage.last else 0)
     for name, repeat in stage.layers.items():
-        total = total + repeat * blocks.weight_bytes(model.blocks[name], model.d_model, shard)
+        total = total + blocks.stored_bytes(model.blocks[name], model.d_model, shard, repeat)
     return total
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import feedforward, mixers, recurrent
+from genzcli.engine import feedforward, mixers, residual, reuse
 from genzcli.engine.ops import Bytes, Shard
-from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Model
+from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, ratio
 
 if TYPE_CHECKING:
@@ -50,27 +50,43 @@ class Parameters(Noun):
 
 
 def parameters(model: Model) -> Parameters:
-    """Counted from the architecture; biases, below 0.1 %, are left out."""
-    mixing: Number = 0
+    """Counted from the architecture; biases, below 0.1 %, are left out.
+
+    Shared layers count once. What stands around mixer and feed-forward part counts with the mixers.
+    """
+    mixing: Number = 2 * residual.end_elements(model)
     feeds: Number = 0
     norms: Number = model.d_model
     active: Number = 0
-    for name, repeat in model.stack:
-        block = model.blocks[name]
+    tables: Number = 0
+    for name, repeat in _layers(model):
+        block, d_model = model.blocks[name], model.d_model
+        stored = 1 if block.reuse is not None else repeat
         if block.mixer is not None:
-            mixing = mixing + repeat * mixers.weight_bytes(block.mixer, model.d_model, WHOLE)
+            mixing = mixing + stored * mixers.weight_bytes(block.mixer, d_model, WHOLE)
         if block.feedforward is not None:
-            feeds = feeds + repeat * feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
-            active = active + repeat * feedforward.active_parameters(block.feedforward, model.d_model)
-        norms = norms + repeat * block.norms * model.d_model
+            feeds = feeds + stored * feedforward.weight_bytes(block.feedforward, d_model, WHOLE)
+            active = active + stored * feedforward.active_parameters(block.feedforward, d_model)
+        mixing = mixing + repeat * reuse.own_elements(block, d_model, WHOLE)
+        mixing = mixing + stored * residual.elements(block, d_model)
+        tables = tables + stored * residual.embedding_elements(block)
+        norms = norms + stored * block.norms * d_model
     return Parameters(
-        embedding=(model.vocab + model.positions) * model.d_model,
+        embedding=(model.vocab + model.positions) * model.d_model + tables,
         head=0 if model.tied_embeddings else model.vocab * model.d_model,
         attention=mixing,
         feedforward=feeds,
         norms=norms,
         inactive=feeds - active,
     )
+
+
+def _layers(model: Model) -> list[tuple[str, int]]:
+    """Each kind of layer with how many there are."""
+    counts: dict[str, int] = {}
+    for name, repeat in model.stack:
+        counts[name] = counts.get(name, 0) + repeat
+    return list(counts.items())
 
 
 def kv_elements_per_token(model: Model) -> Number:
@@ -88,6 +104,6 @@ def state_elements(model: Model) -> Number:
     total: Number = 0
     for name, repeat in model.stack:
         mixer = model.blocks[name].mixer
-        if isinstance(mixer, (Mamba, Mamba2, LinearAttention)):
-            total = total + repeat * recurrent.held_bytes(mixer, 1, WHOLE)
+        if mixer is not None:
+            total = total + repeat * mixers.state_bytes(mixer, WHOLE)
     return total

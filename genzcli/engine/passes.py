@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import blocks, lora, mixers, network, roofline
+from genzcli.engine import blocks, lora, mixers, network, residual, roofline
 from genzcli.engine.blocks import Options
 from genzcli.engine.network import Group
 from genzcli.engine.ops import Collective, Operator, Shard
@@ -123,8 +123,11 @@ def run_kernels(setting: Setting, name: str, visit: Prefill | DecodeStep, rows: 
     block = setting.model.blocks[name]
     operators = blocks.kernels(block, visit, setting.shard, setting.options)
     if setting.away is not None and mixers.has_cache(block.mixer):
-        return _run_away(
-            setting, setting.away, operators, blocks.new_kv_bytes(block, visit, setting.shard), name, rows
+        there = tuple(operator for operator in operators if operator.kind != "scan")
+        here = tuple(operator for operator in operators if operator.kind == "scan")  # states stay
+        new_kv = blocks.new_kv_bytes(block, visit, setting.shard)
+        return _run_away(setting, setting.away, there, new_kv, name, rows) + run_all(
+            setting, here, name, rows
         )
     return run_all(setting, operators, name, rows)
 
@@ -179,6 +182,11 @@ def run_ends(first: Setting, last: Setting, work: Tokens, rows: list[OperatorTim
     """The embedding on the first stage and the head on the last."""
     embedding = run_operator(first, blocks.embed(first.model, work.tokens, first.shard), "embedding", rows)
     head = run_operator(last, blocks.head(last.model, work.heads, last.shard), "head", rows)
+    made = residual.ends(first.model, work.tokens, first.shard)
+    if made is not None:
+        joined = residual.ends(last.model, work.tokens, last.shard)
+        embedding = embedding + run_operator(first, made, "embedding", rows)
+        head = head if joined is None else head + run_operator(last, joined, "head", rows)
     return embedding, head
 
 
@@ -224,9 +232,9 @@ def pipeline(
 
 
 def all_hops(setting: Setting, tokens: Number, pp: int) -> Parts:
-    """Sending a micro-batch's activations over the pp - 1 boundaries between stages."""
+    """Sending a micro-batch's residual streams over the pp - 1 boundaries between stages."""
     shard = setting.shard
-    payload = tokens * setting.model.d_model * shard.size.activations
+    payload = tokens * residual.count(setting.model) * setting.model.d_model * shard.size.activations
     stride, profile = shard.tp * shard.dp, setting.rates.profile
     route = network.hops(payload, range(pp - 1), stride, setting.platform, profile)
     return Parts(network=route.time_s, busy_network=route.transfer_s)

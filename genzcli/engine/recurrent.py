@@ -1,4 +1,4 @@
-"""Mixers with a state in place of a cache: Mamba, Mamba-2 and gated linear attention as counts.
+"""Mixers with a state in place of a cache as counts: Mamba, Mamba-2, gated linear attention, convolutions.
 
 A step reads and writes the state of each sequence whatever the context; a prefill writes it once. Every
 beam has a state of its own, the prompt's included.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from genzcli.engine.ops import Collective, Operator, Shard, linear, reduce_over_tp
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.numeric import maximum
-from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Recurrent
+from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Recurrent, ShortConvolution
 from genzcli.spec.noun import Noun, ratio
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def widths(mixer: Recurrent, shard: Shard) -> Widths:
             return _mamba2(mixer, shard)
         case LinearAttention():
             return _linear(mixer, shard)
+        case ShortConvolution():
+            return _short(mixer, shard)
 
 
 def _mamba(mixer: Mamba, shard: Shard) -> Widths:
@@ -76,15 +78,19 @@ def _mamba2(mixer: Mamba2, shard: Shard) -> Widths:
 
 
 def _linear(mixer: LinearAttention, shard: Shard) -> Widths:
-    """Q, K, V, a decay and a rate a head, and the gate projected. A step: 7 FLOP a state element (decay,
-    k S, rank-1 update, q S). A prefill in chunks of C: C (3 d_k + 2 d_v) a head inside, causal, and 6 d_k d_v
-    between."""
+    """Q, K, V, a decay and a rate a head, and the gate projected; gates and decays of each channel through
+    narrow widths where these are given. A step: 7 FLOP a state element (decay, k S, rank-1 update, q S). A
+    prefill in chunks of C: C (3 d_k + 2 d_v) a head inside, causal, and 6 d_k d_v between."""
     keys = maximum(1, mixer.key_heads / shard.tp) * mixer.key_dim
     heads = mixer.value_heads / shard.tp
     values, held = heads * mixer.value_dim, mixer.key_dim * mixer.value_dim
     taps = maximum(mixer.d_conv, 1)
+    gate: Number = 0
+    if mixer.output_gate:
+        gate = values if mixer.gate_rank is None else mixer.gate_rank
+    decay = heads if mixer.decay_rank is None else mixer.decay_rank
     return Widths(
-        projected=2 * keys + values * (2 if mixer.output_gate else 1) + 2 * heads,
+        projected=2 * keys + values + gate + heads + decay,
         convolved=2 * keys + values,
         taps=mixer.d_conv,
         out=values,
@@ -92,6 +98,33 @@ def _linear(mixer: LinearAttention, shard: Shard) -> Widths:
         step_flop=7 * heads * held,
         scan_flop=heads * (mixer.chunk * (3 * mixer.key_dim + 2 * mixer.value_dim) + 6 * held),
     )
+
+
+def _short(mixer: ShortConvolution, shard: Shard) -> Widths:
+    """Two gates and the channels projected; 2 FLOP a channel for the gates, beside the convolution's own."""
+    inner = mixer.channels / shard.tp
+    return Widths(
+        projected=3 * inner,
+        convolved=inner,
+        taps=mixer.d_conv,
+        out=inner,
+        state=inner * (mixer.d_conv - 1),
+        step_flop=2 * inner,
+        scan_flop=2 * inner,
+    )
+
+
+def widened(mixer: Recurrent, shard: Shard) -> list[tuple[str, Number, Number]]:
+    """(name, narrow width, columns) of what is projected through a narrow width."""
+    if not isinstance(mixer, LinearAttention):
+        return []
+    heads = mixer.value_heads / shard.tp
+    found: list[tuple[str, Number, Number]] = []
+    if mixer.decay_rank is not None:
+        found.append(("decay up", mixer.decay_rank, heads * mixer.key_dim))
+    if mixer.output_gate and mixer.gate_rank is not None:
+        found.append(("gate up", mixer.gate_rank, heads * mixer.value_dim))
+    return found
 
 
 def held_bytes(mixer: Recurrent, beams: Number, shard: Shard) -> Number:
@@ -112,6 +145,7 @@ def before(mixer: Recurrent, d_model: Number, tokens: Number, shard: Shard) -> t
             activation_bytes=2 * tokens * width.convolved * size.activations,
         ),
     ]
+    operators += [linear(name, tokens, rank, out, size) for name, rank, out in widened(mixer, shard)]
     if isinstance(mixer, Mamba):
         chosen = mixer.dt_rank + 2 * mixer.d_state
         sends = reduce_over_tp(tokens * chosen, shard.replace(sp=False))
@@ -146,6 +180,8 @@ def weight_bytes(mixer: Recurrent, d_model: Number, shard: Shard) -> Number:
     """Projections, convolution and state matrices stored on one chip."""
     width = widths(mixer, shard)
     elements = d_model * (width.projected + width.out) + width.convolved * width.taps
+    for _, rank, out in widened(mixer, shard):
+        elements = elements + rank * out
     if isinstance(mixer, Mamba):
         elements = elements + width.out * (2 * mixer.dt_rank + 2 * mixer.d_state)  # x and dt
         elements = elements + width.out * (mixer.d_state + 1)  # A and D

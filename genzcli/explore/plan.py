@@ -124,7 +124,8 @@ def _tensor_degrees(model: Model, plan: Plan, chips: int) -> list[int]:
     degrees = _divisors(chips)
     if plan.uneven == "pad":
         return degrees
-    heads = [mixers.heads(block.mixer)[0] for block in model.blocks.values() if block.mixer is not None]
+    blocks = model.blocks.values()
+    heads = [pair[0] for block in blocks if block.mixer is not None for pair in mixers.heads(block.mixer)]
     return [tp for tp in degrees if all(count % tp == 0 for count in heads)]
 
 
@@ -149,7 +150,8 @@ def _no_plan(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> PlanEr
         )
     given = ", ".join(f"{key} {value}" for key, value in fixed.items())
     blocks = model.blocks.values()
-    heads = sorted({int(mixers.heads(block.mixer)[0]) for block in blocks if block.mixer is not None})
+    pairs = [pair for block in blocks if block.mixer is not None for pair in mixers.heads(block.mixer)]
+    heads = sorted({int(pair[0]) for pair in pairs})
     near = _nearest_counts(model, plan, chips, fixed)
     tries = f"use {' or '.join(f'--chips {n}' for n in near)}, " if near else ""
     return PlanError(

@@ -13,6 +13,8 @@ from genzcli.spec.metric import ALIASES, METRICS
 from genzcli.spec.model import (
     Attention,
     Block,
+    CompressedAttention,
+    Indexer,
     LatentAttention,
     LinearAttention,
     Mamba,
@@ -21,6 +23,8 @@ from genzcli.spec.model import (
     Mlp,
     Model,
     Moe,
+    ShortConvolution,
+    SideBySide,
 )
 from genzcli.spec.noun import Noun
 from genzcli.spec.source import Source
@@ -260,10 +264,17 @@ def _runs(model: Model) -> list[tuple[str, int]]:
 
 
 def _joined(block: Block) -> str:
-    norms = f"{count(block.norms)} norm{'s' if block.norms != 1 else ''}"
-    if block.mixer is None or block.feedforward is None:
-        return norms
-    return f"{'parallel' if block.parallel else 'one after the other'}, {norms}"
+    words = [f"{count(block.norms)} norm{'s' if block.norms != 1 else ''}"]
+    if block.mixer is not None and block.feedforward is not None:
+        words.insert(0, "parallel" if block.parallel else "one after the other")
+    if block.streams is not None:
+        words.append(f"{count(block.streams.count)} streams ({block.streams.rule})")
+    if block.layer_embedding is not None:
+        words.append(f"its own embedding of {count(block.layer_embedding.width)}")
+    if block.branch_rank is not None:
+        words.append(f"a branch of rank {count(block.branch_rank)}")
+    words += ["one set of weights for all"] if block.reuse is not None else []
+    return ", ".join(words)
 
 
 def _mixer(part: Mixer) -> tuple[str, str]:
@@ -273,9 +284,21 @@ def _mixer(part: Mixer) -> tuple[str, str]:
             return "attention", _attention(part)
         case LatentAttention():
             query = "" if part.q_rank is None else f"query rank {count(part.q_rank)}, "
-            best = "" if part.index is None else f", best {count(part.index.top_k)} keys of an indexer"
+            best = "" if part.index is None else f", {_picked(part.index)}"
             cached = f"cache of {count(part.kv_rank)} + {count(part.rope_dim)} a token"
             return "latent attention", f"MLA, {count(part.heads)} heads, {query}{cached}{best}"
+        case CompressedAttention():
+            past = f"window {count(part.window)}"
+            past += "" if part.ratio is None else f" and an entry each {count(part.ratio)} tokens"
+            best = "" if part.index is None else f", best {count(part.index.top_k)} of an indexer"
+            return (
+                "compressed attention",
+                f"{count(part.heads)} heads of {count(part.head_dim)}, {past}{best}",
+            )
+        case ShortConvolution():
+            return "short convolution", f"{count(part.channels)} channels, {count(part.d_conv)} taps"
+        case SideBySide():
+            return "attention beside Mamba-2", f"{_attention(part.attention)}; {_mixer(part.mamba2)[1]}"
         case Mamba():
             return "Mamba", f"{count(part.d_inner)} channels, state {count(part.d_state)} each"
         case Mamba2():
@@ -291,8 +314,16 @@ def _attention(part: Attention) -> str:
     limit = f", window {count(part.window)}" if part.window is not None else ""
     limit += f", chunks of {count(part.chunk)}" if part.chunk is not None else ""
     limit += ", reads an earlier layer's cache" if part.shares_kv else ""
+    limit += "" if part.index is None else f", {_picked(part.index)}"
+    limit += "" if part.q_rank is None else f", query rank {count(part.q_rank)}"
     heads = f"{count(part.heads)} heads, {count(part.kv_heads)} KV heads of {count(part.head_dim)}"
     return f"{kind}, {heads}{limit}"
+
+
+def _picked(index: Indexer) -> str:
+    """What sparse attention reads."""
+    by = "an earlier layer's indexer" if index.reuses else "an indexer"
+    return f"best {count(index.top_k)} keys of {by}"
 
 
 def _feedforward(part: Mlp | Moe) -> str:

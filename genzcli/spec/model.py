@@ -13,6 +13,21 @@ if TYPE_CHECKING:
     from genzcli.numeric import Number
 
 
+class Indexer(Noun):
+    """Indexer of sparse attention: scores all keys cheaply, attention reads the best `top_k`.
+
+    DeepSeek-V3.2 (DSA, 2025) sums its heads' scores by learned weights and picks keys for all heads.
+    MiniMax-M3 (2026) has an index head a KV head, and each picks whole blocks of keys for its own group.
+    """
+
+    heads: Number = count("index heads, one key shared by all")
+    head_dim: Number = count("width of an index head")
+    top_k: Number = count("keys a token attends to")
+    grouped: bool = flag("each head picks for its own KV heads; else learned weights sum them", default=False)
+    fp8: bool = flag("index keys are cached in FP8 with a scale; else as the cache is", default=True)
+    reuses: bool = flag("takes the keys an earlier layer picked: nothing of its own", default=False)
+
+
 class Attention(Noun):
     """Softmax attention with `heads` query heads and `kv_heads` key and value heads.
 
@@ -28,21 +43,15 @@ class Attention(Noun):
     output_gate: bool = flag("the output is gated by a projection of its own", default=False)
     shares_kv: bool = flag("reads an earlier layer's cache: projects and stores no K and V", default=False)
     k_is_v: bool = flag("keys and values come from one projection", default=False)
+    q_rank: Number | None = count(
+        "width the queries of all heads are projected from (multi-matrix factorisation)", default=None
+    )
+    d_input: Number | None = count("width of what it reads; that of the stream if left out", default=None)
+    index: Indexer | None = noun(Indexer, "sparse attention over the best keys", default=None)
 
     @property
     def d_value(self) -> Number:
         return self.head_dim if self.value_dim is None else self.value_dim
-
-
-class Indexer(Noun):
-    """Lightning indexer of sparse attention: scores all keys cheaply, attention reads the best `top_k`.
-
-    Source: DeepSeek-V3.2 (DSA), 2025.
-    """
-
-    heads: Number = count("index heads, one key shared by all")
-    head_dim: Number = count("width of an index head")
-    top_k: Number = count("keys a token attends to")
 
 
 class LatentAttention(Noun):
@@ -59,6 +68,28 @@ class LatentAttention(Noun):
     value_dim: Number = count("width of a value head")
     output_gate: bool = flag("the output is gated by a projection of its own", default=False)
     index: Indexer | None = noun(Indexer, "sparse attention over the best keys", default=None)
+
+
+class CompressedAttention(Noun):
+    """Attention over the last tokens as they are and over older ones compressed in time.
+
+    One head of `head_dim` is key and value at once for all query heads. Each `ratio` tokens leave one
+    entry, pooled from projections of their own; an indexer may pick the best entries. The output is
+    projected by groups of heads to `out_rank` each, then to the stream. Source: DeepSeek-V4 (2026), CSA
+    and HCA.
+    """
+
+    heads: Number = count("query heads")
+    head_dim: Number = count("width of a head, and of an entry of the cache")
+    q_rank: Number = count("width the query is compressed to")
+    window: Number = count("last tokens that are seen uncompressed")
+    ratio: Number | None = count("tokens an entry stands for; the window alone if left out", default=None)
+    overlap: bool = flag(
+        "an entry is pooled from two windows of `ratio` tokens, by twice the columns", default=False
+    )
+    out_groups: Number = count("groups of heads the output is projected by")
+    out_rank: Number = count("width each group is projected to")
+    index: Indexer | None = noun(Indexer, "sparse attention over the best entries", default=None)
 
 
 class Mamba(Noun):
@@ -93,7 +124,26 @@ class LinearAttention(Noun):
     value_dim: Number = count("width of a value head")
     d_conv: Number = count("taps of the short convolution; 0 if none", least=0, default=4)
     output_gate: bool = flag("the output is gated by a projection of its own", default=True)
+    gate_rank: Number | None = count("width the gate is projected through; none if left out", default=None)
+    decay_rank: Number | None = count(
+        "width that decays of each key channel are projected through; one decay a head if left out",
+        default=None,
+    )
     chunk: Number = count("tokens a chunk of the prefill", default=64)
+
+
+class ShortConvolution(Noun):
+    """Gated short convolution: two gates and the channels projected, convolved, projected back (LFM2)."""
+
+    channels: Number = count("channels of the convolution")
+    d_conv: Number = count("taps", default=3)
+
+
+class SideBySide(Noun):
+    """Attention and Mamba-2 on the same input, their outputs summed. Source: Falcon-H1, arXiv 2507.22448."""
+
+    attention: Attention = noun(Attention, "the one")
+    mamba2: Mamba2 = noun(Mamba2, "the other")
 
 
 class Mlp(Noun):
@@ -116,9 +166,40 @@ class Moe(Noun):
     )
 
 
-Recurrent: TypeAlias = Mamba | Mamba2 | LinearAttention
-Mixer: TypeAlias = Attention | LatentAttention | Recurrent
+Recurrent: TypeAlias = Mamba | Mamba2 | LinearAttention | ShortConvolution
+Mixer: TypeAlias = Attention | LatentAttention | CompressedAttention | Recurrent | SideBySide
 FeedForward: TypeAlias = Mlp | Moe
+
+
+class Streams(Noun):
+    """Several residual streams in place of one: a layer reads a mix of them and writes to all.
+
+    Hyper-connections map all streams to the mixing weights before each part of a layer (arXiv 2409.19606;
+    manifold-constrained in DeepSeek-V4, arXiv 2512.24880). AltUp predicts and corrects them once a layer
+    (arXiv 2301.13310; Gemma 3n).
+    """
+
+    count: Number = count("residual streams side by side")
+    rule: str = choice("how they are mixed", "hyper-connections", "altup", default="hyper-connections")
+
+
+class LayerEmbedding(Noun):
+    """An embedding of the token for one layer, gated by the stream and added to it (Gemma 3n, Gemma 4)."""
+
+    vocab: Number = count("rows of the table")
+    width: Number = count("width of a row")
+
+
+class Reuse(Noun):
+    """Layers that are one set of weights, stored once and run where each of them stands (Zamba).
+
+    Each use may have low-rank adapters of its own (Zamba2, arXiv 2411.15242) and a matrix behind it.
+    """
+
+    number: Number = count("which set of weights, where a model has several that are alike", default=1)
+    attention_rank: Number | None = count("rank of each use's adapters of Q, K and V", default=None)
+    mlp_rank: Number | None = count("rank of each use's adapters of the MLP's up and gate", default=None)
+    link: bool = flag("each use has a D x D projection of its own behind it", default=False)
 
 
 class Block(Noun):
@@ -130,6 +211,14 @@ class Block(Noun):
     parallel: bool = flag(
         "attention and MLP read the same input, one all-reduce for both (GPT-J)", default=False
     )
+    streams: Streams | None = noun(Streams, "several residual streams", default=None)
+    layer_embedding: LayerEmbedding | None = noun(
+        LayerEmbedding, "its own embedding of the token", default=None
+    )
+    branch_rank: Number | None = count(
+        "rank of a low-rank branch beside the mixer (LAuReL, arXiv 2411.07501)", default=None
+    )
+    reuse: Reuse | None = noun(Reuse, "its layers share one set of weights", default=None)
 
 
 class Published(Noun):

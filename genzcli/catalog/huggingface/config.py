@@ -32,19 +32,24 @@ class Config:
 
     def get(self, *keys: str) -> Any:
         """The first of these keys that has a value; else the default of the family's class; else None."""
+        found = next((self.values[key] for key in keys if self.values.get(key) is not None), None)
+        return self._default(*keys) if found is None else found
+
+    def _default(self, *keys: str) -> Any:
+        """What the class assumes; a key that the config sets to null has no default."""
         for key in keys:
-            if self.values.get(key) is not None:
-                return self.values[key]
-        for key in keys:
-            if self.defaults.get(key) is not None:
+            if self.defaults.get(key) is not None and key not in self.values:
                 self.defaulted[key] = self.defaults[key]
                 return self.defaults[key]
         return None
 
     def around(self, *keys: str) -> Any:
         """Like `get`, but a multimodal config may have the key outside its language model as well."""
-        found = self.get(*keys)
-        return next((self.outer[key] for key in keys if key in self.outer), None) if found is None else found
+        for part in (self.values, self.outer):
+            found = next((part[key] for key in keys if part.get(key) is not None), None)
+            if found is not None:
+                return found
+        return self._default(*keys)
 
     def count(self, *keys: str, default: int | Callable[[], int] | None = None, least: int = 1) -> int:
         """A whole number of at least `least`, under the first of these names."""
@@ -101,6 +106,14 @@ class Config:
             raise self.wrong(keys[0], value, "a mapping")
         inner = Config(value, self.where, family=f"{self.family} ({keys[0]})")
         inner.notes = self.notes
+        return inner
+
+    def over(self, values: Any, key: str) -> Config:
+        """This config with some keys of one layer's own in place of its."""
+        if not isinstance(values, Mapping):
+            raise self.wrong(key, values, "a mapping for each layer")
+        inner = Config({**self.values, **values}, self.where, family=self.family, defaults=self.defaults)
+        inner.notes, inner.defaulted = self.notes, self.defaulted
         return inner
 
     # --- what goes wrong, what is left out ---

@@ -31,15 +31,25 @@ def node(path: str, shown: str, cure: str) -> Node:
 
 
 def convert(
-    values: Mapping[str, Any], shown: str, name: tuple[str, str], beside: Mapping[str, Any] | None = None
+    values: Mapping[str, Any],
+    shown: str,
+    name: tuple[str, str],
+    beside: Mapping[str, Any] | None = None,
+    origin: str = "",
 ) -> str:
-    """The catalog file of a config; `name` is (id, hub name or "")."""
+    """The catalog file of a config; `name` is (id, hub name or ""), `origin` the config's own."""
     config = choose(values, shown)
     draft = families.FAMILIES[config.family](config)
     draft.precision = precision(config, draft, beside)
+    if draft.expert_format and "experts" not in draft.precision:
+        draft.precision = {
+            "weights": draft.precision["weights"],
+            "experts": draft.expert_format,
+            **draft.precision,
+        }
     _around(config, values)
     _check(config, draft)
-    return write(config, draft, name)
+    return write(config, draft, name, origin)
 
 
 # --- which family ---
@@ -60,7 +70,7 @@ def choose(values: Mapping[str, Any], shown: str) -> Config:
         family = "mamba_ssm"
     if family is None:
         raise _unknown(values if inner is None else inner, words, shown)
-    defaults = families.DEFAULTS.get(family)
+    defaults = {**(families.NESTED.get(family, {}) if inner else {}), **families.DEFAULTS.get(family, {})}
     return Config(inner or values, shown, outer=values, family=family, defaults=defaults)
 
 
@@ -105,10 +115,10 @@ def _check(config: Config, draft: Draft) -> None:
 # --- the file ---
 
 
-def write(config: Config, draft: Draft, name: tuple[str, str]) -> str:
+def write(config: Config, draft: Draft, name: tuple[str, str], origin: str = "") -> str:
     """The YAML text, small things left out said at its top."""
     own, hub = name
-    origin = hub or own
+    origin = one_line(origin or hub or own)
     lines = [f"# From the config.json of {origin} ({config.family})."]
     if config.notes:
         lines.append(f"# Left out: {', '.join(config.notes)}.")
@@ -165,8 +175,13 @@ def scalar(word: str) -> str:
 
 def quoted(text: str) -> str:
     """A text in double quotes."""
-    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    text = one_line(text)
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and control characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def folded_name(text: str) -> str:

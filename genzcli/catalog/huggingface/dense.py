@@ -74,14 +74,90 @@ def stablelm(config: Config) -> Draft:
     return Draft(config, stack(config, [None] * depth(config), parts.mlp(config), **block))
 
 
-def nemotron(config: Config) -> Draft:
-    """Nemotron-4 and Minitron: squared ReLU, no gate."""
+def ungated(config: Config) -> Draft:
+    """Nemotron-4, Minitron, Arcee, Apertus, Persimmon: Llama but for an MLP without a gate."""
     return Draft(config, stack(config, [None] * depth(config), parts.mlp(config, gated=False)))
 
 
 def four_norms(config: Config) -> Draft:
     """GLM-4-0414: Llama with norms behind as well as before."""
     return Draft(config, stack(config, [None] * depth(config), parts.mlp(config), norms=4))
+
+
+def exaone4(config: Config) -> Draft:
+    """EXAONE 4: three layers of four slide in the larger one, none in the smaller."""
+    pattern = config.get("sliding_window_pattern")
+    if isinstance(pattern, str) and config.get("layer_types") is None:  # "LLLG"
+        letters = [letter.upper() for letter in pattern]
+        slides = [letters[index % len(letters)] == "L" for index in range(depth(config))]
+        slides[-1] = False  # the last layer sees everything
+    else:
+        slides = parts.sliding(config) if config.get("sliding_window") else [False] * depth(config)
+    return Draft(config, stack(config, parts.locals_(config, slides), parts.mlp(config)))
+
+
+def qwen1(config: Config) -> Draft:
+    """The first Qwen: `intermediate_size` counts gate and up together."""
+    config.note("biases")
+    feed = {"d_ff": config.count("intermediate_size") // 2}
+    return Draft(config, stack(config, [None] * depth(config), feed))
+
+
+def chatglm(config: Config) -> Draft:
+    """ChatGLM2 to GLM-4-9B: multi-query groups, a padded vocabulary."""
+    config.note("biases")
+    heads = config.count("num_attention_heads")
+    groups = config.count("multi_query_group_num") if config.flag("multi_query_attention") else heads
+    mixer = {"heads": heads, "kv_heads": groups, "head_dim": parts.head_dim(config, heads)}
+    layer: Layer = {"attention": mixer, "mlp": parts.mlp(config, "ffn_hidden_size")}
+    return Draft(config, [layer] * depth(config), vocab=config.count("padded_vocab_size", "vocab_size"))
+
+
+def hunyuan_dense(config: Config) -> Draft:
+    """Hunyuan's dense models: Llama, where a layer of `cla_share_factor` has a cache and others read it."""
+    feed = parts.mlp(config)
+    return Draft(config, [mixer | {"mlp": feed} for mixer in cross_layer(config)])
+
+
+def cross_layer(config: Config) -> list[Layer]:
+    """Attention where neighbouring layers share a cache (cross-layer attention, arXiv 2405.12981)."""
+    mixer = parts.attention(config)
+    every = config.count("cla_share_factor", default=1) if config.flag("use_cla") else 1
+    reader = mixer | {"shares_kv": True}
+    return [{"attention": mixer if index % every == 0 else reader} for index in range(depth(config))]
+
+
+def lfm2(config: Config) -> Draft:
+    """LFM2: gated short convolutions, attention in some layers."""
+    mixers = short_convolutions(config)
+    return Draft(config, [mixer | {"mlp": {"d_ff": _lfm2_width(config)}} for mixer in mixers], tied=True)
+
+
+def short_convolutions(config: Config) -> list[Layer]:
+    """The mixer of each layer of LFM2: `layer_types`, or attention in the listed layers."""
+    layers = depth(config)
+    listed = config.list("full_attn_idxs")
+    types = config.list("layer_types", length=layers)
+    if types is None and listed is None:
+        raise config.lacks("layer_types", "full_attn_idxs")
+    if types is not None:
+        whole = [kind == "full_attention" for kind in types]
+    else:
+        whole = [index in (listed or ()) for index in range(layers)]
+    mixer = parts.attention(config)
+    channels = config.count("conv_dim", default=lambda: width(config))
+    short = {"channels": channels, "d_conv": config.count("conv_L_cache", default=3)}
+    return [{"attention": mixer} if has else {"short_convolution": short} for has in whole]
+
+
+def _lfm2_width(config: Config) -> int:
+    """The MLP's width: two thirds of the stated one, and rounded up, where the config says so."""
+    inner = config.count("intermediate_size", "block_ff_dim")
+    if config.flag("block_auto_adjust_ff_dim", default=True):
+        scale = config.number("block_ffn_dim_multiplier", default=1.0)
+        step = config.count("block_multiple_of", default=256)
+        inner = -(-int(scale * int(2 * inner / 3)) // step) * step
+    return inner
 
 
 def olmo(config: Config) -> Draft:
@@ -116,19 +192,48 @@ def gemma3(config: Config) -> Draft:
 
 
 def gemma3n(config: Config) -> Draft:
-    """Gemma 3n: refused."""
-    raise config.refuse(
-        "embeddings of their own for each layer (hidden_size_per_layer_input)",
-        "alternating updates of several streams (altup_num_inputs)",
-        "low-rank residuals beside attention (laurel_rank)",
-    )
+    """Gemma 3n: four streams (AltUp), a low-rank branch (LAuReL), embeddings of each layer, shared caches."""
+    layers, shared = depth(config), config.count("num_kv_shared_layers", least=0)
+    windows = parts.locals_(config, parts.sliding(config, pattern=5))
+    widths = config.get("intermediate_size")
+    if isinstance(widths, list):
+        listed = config.list("intermediate_size", length=layers) or []
+        sizes = [config.whole(size, "intermediate_size") for size in listed]
+    else:
+        sizes = [config.count("intermediate_size")] * layers
+    if any(config.list("activation_sparsity_pattern") or []):
+        config.note("the activation sparsity of the first MLPs")
+    mixer = parts.attention(config)
+    around: Layer = {
+        "norms": 7,
+        "streams": {"count": config.count("altup_num_inputs"), "rule": "altup"},
+        "branch_rank": config.count("laurel_rank"),
+        **_own_embedding(config),
+    }
+    found = []
+    for index, (window, size) in enumerate(zip(windows, sizes, strict=True)):
+        own = mixer | ({"window": window} if window else {})
+        own |= {"shares_kv": True} if index >= layers - shared else {}
+        found.append({"attention": own, "mlp": {"d_ff": size}, **around})
+    return Draft(config, found, tied=True)
+
+
+def _own_embedding(config: Config) -> Layer:
+    """An embedding of each layer's own, where the config has one."""
+    width = config.count("hidden_size_per_layer_input", default=0, least=0)
+    if not width:
+        return {}
+    rows = config.count("vocab_size_per_layer_input", default=lambda: config.count("vocab_size"))
+    return {"layer_embedding": {"vocab": rows, "width": width}}
 
 
 def gemma4(config: Config) -> Draft:
-    """Global layers have wider heads, fewer of them, and in the larger models one projection for K and V."""
-    if config.get("hidden_size_per_layer_input"):
-        raise config.refuse("embeddings of their own for each layer (hidden_size_per_layer_input)")
+    """Global layers have wider heads, fewer of them, and in the larger models one projection for K and V.
+
+    The small ones have embeddings of each layer's own, and their last layers read earlier caches.
+    """
     slides = parts.sliding(config, pattern=6)
+    slides[-1] = False  # its class makes the last layer a global one
     alike, shared = config.flag("attention_k_eq_v"), config.count("num_kv_shared_layers", default=0, least=0)
     heads = config.count("num_attention_heads")
     kv_heads = config.count("num_key_value_heads", default=heads)
@@ -136,14 +241,15 @@ def gemma4(config: Config) -> Draft:
     wide = config.count("global_head_dim", default=local["head_dim"])
     few = config.count("num_global_key_value_heads", default=kv_heads) if alike else kv_heads
     whole = {"heads": heads, "kv_heads": few, "head_dim": wide} | ({"k_is_v": True} if alike else {})
-    layers: list[Layer] = []
+    own, layers = _own_embedding(config), []
     for index, (slide, size) in enumerate(zip(slides, parts.locals_(config, slides), strict=True)):
         mixer = (local | {"window": size} if size else dict(local)) if slide else dict(whole)
-        last = index >= len(slides) - shared
+        last = index >= len(slides) - shared > 0
         if last:
             mixer = {key: value for key, value in mixer.items() if key != "k_is_v"} | {"shares_kv": True}
         double = 2 if last and config.flag("use_double_wide_mlp") else 1
-        layers.append({"attention": mixer, **_gemma4_feed(config, double)})
+        feed = _gemma4_feed(config, double)
+        layers.append({"attention": mixer, **feed, **own, "norms": feed["norms"] + (1 if own else 0)})
     return Draft(config, layers, tied=True)
 
 
@@ -191,6 +297,21 @@ def opt(config: Config) -> Draft:
         raise config.refuse("an embedding narrower than the model (word_embed_proj_dim)")
     layers = stack(config, [None] * depth(config), parts.mlp(config, "ffn_dim", gated=False))
     return Draft(config, layers, tied=True, positions=config.count("max_position_embeddings") + 2)
+
+
+def mpt(config: Config) -> Draft:
+    """MPT: a plain MLP, no biases, ALiBi or learned positions."""
+    heads = config.count("n_heads")
+    table = config.table("attn_config")
+    kv_heads = heads if table is None else table.count("kv_n_heads", default=heads)
+    if table is not None and table.get("attn_type") == "multiquery_attention":
+        kv_heads = 1
+    wide = width(config)
+    mixer = {"heads": heads, "kv_heads": kv_heads, "head_dim": parts.head_dim(config, heads)}
+    feed = {"d_ff": config.count("expansion_ratio", default=4) * wide, "gated": False}
+    learned = table is None or not (table.flag("alibi") or table.flag("rope"))
+    positions = config.count("max_seq_len") if learned else 0
+    return Draft(config, [{"attention": mixer, "mlp": feed}] * depth(config), tied=True, positions=positions)
 
 
 def bloom(config: Config) -> Draft:

@@ -28,11 +28,12 @@ class Draft:
         self.layers = list(layers)
         self.d_model = width(config) if d_model is None else d_model
         self.vocab = config.count("vocab_size") if vocab is None else vocab
-        said = config.around("tie_word_embeddings")
+        said = config.around("tie_word_embeddings", "tie_embedding")
         self.tied = tied if said is None else bool(said)
         self.positions = positions
         self.context = context or _context(config)
         self.precision: dict[str, str] = {}
+        self.expert_format = ""
         self.notes: list[str] = []
 
     @property
@@ -67,7 +68,14 @@ def _context(config: Config) -> int | None:
 
 # --- the layers as named blocks and runs of them ---
 
-_MIXERS = {"mla": "mla", "mamba": "mamba", "mamba2": "mamba", "linear_attention": "linear"}
+_MIXERS = {
+    "mla": "mla",
+    "mamba": "mamba",
+    "mamba2": "mamba",
+    "linear_attention": "linear",
+    "short_convolution": "convolution",
+    "side_by_side": "hybrid",
+}
 
 
 def named(layers: Sequence[Layer]) -> tuple[dict[str, Layer], list[str]]:
@@ -100,11 +108,17 @@ def _word(kind: Layer, kinds: Sequence[Layer]) -> str:
 
 
 def _mixing(kind: Layer, partial: bool) -> str:
+    if "reuse" in kind:
+        return "shared"
+    squeezed = kind.get("compressed_attention")
+    if squeezed is not None:
+        return f"entries-of-{squeezed['ratio']}" if "ratio" in squeezed else "window"
     attention = kind.get("attention")
     if attention is None:
         return next((word for key, word in _MIXERS.items() if key in kind), "")
-    whole = "global" if partial else "attention"
-    return "local" if "window" in attention else "chunked" if "chunk" in attention else whole
+    whole = "sparse" if "index" in attention else "global" if partial else "attention"
+    whole = "local" if "window" in attention else "chunked" if "chunk" in attention else whole
+    return f"{whole}-reader" if "shares_kv" in attention else whole
 
 
 def _feeding(kind: Layer) -> str:

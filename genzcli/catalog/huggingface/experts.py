@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 from genzcli.catalog.huggingface import parts
 from genzcli.catalog.huggingface.config import Config
-from genzcli.catalog.huggingface.dense import qwen_windows
+from genzcli.catalog.huggingface.dense import cross_layer, hunyuan_dense, qwen_windows, short_convolutions
 from genzcli.catalog.huggingface.draft import Draft, Layer, depth
 
 
 def feeds(config: Config, sparse: Sequence[bool], routed: Layer, *keys: str) -> list[Layer]:
     """The feed-forward part of each layer: experts where `sparse`, the dense MLP of `keys` elsewhere."""
+    if not any(sparse):
+        layers = f"none of {len(sparse)}"
+        raise config.wrong(
+            "the number of layers with experts", layers, "a rule that leaves some layers theirs"
+        )
     plain = {} if all(sparse) else {"mlp": parts.mlp(config, *keys)}
     return [{"moe": routed} if has else plain for has in sparse]
 
@@ -120,20 +125,105 @@ def latent(config: Config) -> Layer:
 def deepseek(config: Config) -> Draft:
     """DeepSeek V2, V3 and V3.2, Kimi K2, GLM-5 and GLM-4.7-Flash: latent attention, shared experts."""
     parts.prediction_layers(config)
+    if config.get("n_routed_experts", "num_experts", "num_local_experts") is None:
+        return Draft(config, [{"mla": latent(config), "mlp": parts.mlp(config)}] * depth(config))
     d_expert = config.count("moe_intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
-    mixers: list[Layer] = [{"mla": latent(config)}] * depth(config)
+    mixers = indexed(config, latent(config))
     return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
 
 
+def indexed(config: Config, mixer: Layer) -> list[Layer]:
+    """Latent attention in every layer; of the indexers some take the choice of an earlier layer (GLM-5.2)."""
+    layers = depth(config)
+    if "index" not in mixer:
+        return [{"mla": mixer}] * layers
+    types, pattern = config.list("indexer_types", length=layers), config.get("index_topk_pattern")
+    if types is not None:
+        own = [kind != "shared" for kind in types]
+    elif isinstance(pattern, str) and len(pattern) >= layers:
+        own = [letter.upper() != "S" for letter in pattern[:layers]]
+    else:
+        every = config.count("index_topk_freq", default=1)
+        first = config.count("index_skip_topk_offset", default=1, least=0)
+        own = [max(index - first + 1, 0) % every == 0 for index in range(layers)]
+    reader = mixer | {"index": mixer["index"] | {"reuses": True}}
+    return [{"mla": mixer if has else reader} for has in own]
+
+
 def deepseek_v4(config: Config) -> Draft:
-    """DeepSeek-V4: refused."""
-    raise config.refuse(
-        "attention over caches compressed by their own rate in each layer (compress_ratios)",
-        "a low-rank, grouped output projection (o_lora_rank, o_groups)",
-        "hyper-connections (hc_mult)",
-        "experts chosen by a hash of the token in the first layers (num_hash_layers)",
-    )
+    """DeepSeek-V4: a window and entries compressed in time, several streams, experts in each layer."""
+    parts.prediction_layers(config)
+    config.note("attention sinks")
+    if config.get("num_hash_layers"):
+        config.note("tables of the experts chosen by a hash of the token in the first layers")
+    d_expert = config.count("moe_intermediate_size")
+    routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
+    around: Layer = {"moe": routed}
+    streams = config.count("hc_mult", default=1)
+    if streams > 1:
+        around["streams"] = {"count": streams}
+    mixers = [_compressed(config, ratio) for ratio in _ratios(config)]
+    draft = Draft(config, [mixer | around for mixer in mixers])
+    if config.around("expert_dtype") == "fp4":
+        draft.expert_format = "mxfp4"
+    return draft
+
+
+#: The types of layers that newer configs list in place of ratios.
+_V4_TYPES = {
+    "sliding_attention": 0,
+    "compressed_sparse_attention": 4,
+    "heavily_compressed_attention": 128,
+}
+
+
+def _ratios(config: Config) -> list[int]:
+    """Tokens an entry stands for in each layer; 0 for the window alone."""
+    layers = depth(config)
+    listed = config.list("compress_ratios", length=layers)
+    if listed is not None:
+        return [config.whole(ratio, "compress_ratios", least=0) for ratio in listed]
+    types = config.list("layer_types", length=layers)
+    if types is None:
+        raise config.lacks("compress_ratios", "layer_types")
+    rates = config.table("compress_rates")
+    found = []
+    for kind in types:
+        if kind not in _V4_TYPES:
+            raise config.refuse(f"layers of the type {kind!r}")
+        found.append(
+            _V4_TYPES[kind] if rates is None else rates.count(kind, default=_V4_TYPES[kind], least=0)
+        )
+    return found
+
+
+#: Entries of so few tokens are pooled from two windows, and an indexer picks the best of them.
+_PICKED_UP_TO = 4
+
+
+def _compressed(config: Config, ratio: int) -> Layer:
+    """The attention of one layer."""
+    if config.count("num_key_value_heads", default=1) != 1:
+        raise config.refuse("more than one head of keys beside compressed entries (num_key_value_heads)")
+    found: Layer = {
+        "heads": config.count("num_attention_heads"),
+        "head_dim": config.count("head_dim"),
+        "q_rank": config.count("q_lora_rank"),
+        "window": config.count("sliding_window"),
+        "out_groups": config.count("o_groups"),
+        "out_rank": config.count("o_lora_rank"),
+    }
+    if ratio:
+        found["ratio"] = ratio
+    if 0 < ratio <= _PICKED_UP_TO:
+        found["overlap"] = True
+        found["index"] = {
+            "heads": config.count("index_n_heads"),
+            "head_dim": config.count("index_head_dim"),
+            "top_k": config.count("index_topk"),
+        }
+    return {"compressed_attention": found}
 
 
 # --- windows and heads of two kinds ---
@@ -146,8 +236,11 @@ def mimo_v2(config: Config) -> Draft:
     pattern = config.list("hybrid_layer_pattern", length=layers)
     if pattern is None:
         raise config.lacks("hybrid_layer_pattern")
-    whole = _valued(config, "")
-    local = _valued(config, "swa_") | {"window": config.count("sliding_window", "sliding_window_size")}
+    whole = parts.attention(config)
+    whole |= _valued(whole, config.count("v_head_dim", default=whole["head_dim"]))
+    dims = {key: config.count(f"swa_{name}", default=whole[key]) for key, name in _SWA.items()}
+    value = config.count("swa_v_head_dim", default=whole.get("value_dim", dims["head_dim"]))
+    local = dims | _valued(dims, value) | {"window": config.count("sliding_window", "sliding_window_size")}
     mixers = [{"attention": dict(local) if item else dict(whole)} for item in pattern]
     d_expert = config.count("moe_intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
@@ -155,28 +248,32 @@ def mimo_v2(config: Config) -> Draft:
     return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
 
 
-def _valued(config: Config, prefix: str) -> Layer:
-    found = parts.attention(config, prefix)
-    value = config.count(f"{prefix}v_head_dim", default=found["head_dim"])
-    return found if value == found["head_dim"] else found | {"value_dim": value}
+#: Heads of the local layers, as those of the others where nothing is said.
+_SWA = {"heads": "num_attention_heads", "kv_heads": "num_key_value_heads", "head_dim": "head_dim"}
+
+
+def _valued(mixer: Layer, value: int) -> Layer:
+    return {} if value == mixer["head_dim"] else {"value_dim": value}
 
 
 def step(config: Config) -> Draft:
     """Step-3.5 and 3.7-Flash: three local layers to a global one, experts after the first layers."""
     layers = depth(config)
-    if config.get("share_q_dim"):
-        raise config.refuse("queries projected through one narrow width for all heads (share_q_dim)")
     if config.get("use_head_wise_attn_gate"):
         config.note("head-wise attention gates")
-    whole = _grouped(config, config)
+    whole = _grouped(config)
     other = config.table("attention_other_setting")
-    local = whole if other is None else _grouped(other, config)
+    local = (
+        whole
+        if other is None
+        else whole | {key: other.count(name, default=whole[key]) for key, name in _OTHER.items()}
+    )
     windows = parts.locals_(config, parts.sliding(config))
     mixers = [{"attention": local | {"window": size} if size else dict(whole)} for size in windows]
     sparse = parts.after_dense(config)
     listed = config.get("moe_layers_enum")
     if listed is not None:
-        chosen = {int(word) for word in (listed.split(",") if isinstance(listed, str) else listed)}
+        chosen = _numbers(config, "moe_layers_enum", listed)
         sparse = [index in chosen for index in range(layers)]
     d_expert = config.count("moe_intermediate_size")
     shared = config.count("share_expert_dim", default=lambda: parts.shared_width(config, d_expert), least=0)
@@ -185,28 +282,102 @@ def step(config: Config) -> Draft:
     return Draft(config, joined(mixers, feeds(config, sparse, routed)))
 
 
-def _grouped(config: Config, whole: Config) -> Layer:
+_OTHER = {"heads": "num_attention_heads", "kv_heads": "num_attention_groups", "head_dim": "head_dim"}
+
+
+def _grouped(config: Config) -> Layer:
     heads = config.count("num_attention_heads")
     groups = config.count("num_attention_groups", "num_key_value_heads", default=heads)
-    dim = config.count("head_dim", default=lambda: parts.head_dim(whole, whole.count("num_attention_heads")))
-    return {"heads": heads, "kv_heads": groups, "head_dim": dim}
+    found: Layer = {"heads": heads, "kv_heads": groups, "head_dim": parts.head_dim(config, heads)}
+    if config.get("share_q_dim"):
+        found["q_rank"] = config.count("share_q_dim")
+    return found
+
+
+def _numbers(config: Config, key: str, value: object) -> set[int]:
+    """Layers by number: a list, or a text with commas."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(str(word).strip().isdigit() for word in words):
+        raise config.wrong(key, value, "numbers of layers")
+    return {int(str(word)) for word in words}
 
 
 def minimax_m3(config: Config) -> Draft:
-    """MiniMax-M3: attention over the best blocks of keys, unless the config turns that off."""
-    sparse = config.table("sparse_attention_config")
-    if sparse is not None and sparse.flag("use_sparse_attention", default=True):
-        raise config.refuse("grouped-query attention over the best blocks of keys (sparse_attention_config)")
+    """MiniMax-M3: attention over the best blocks of keys behind the first layers."""
     parts.prediction_layers(config)
     d_expert = config.count("moe_intermediate_size", "intermediate_size")
     shared = config.count("n_shared_experts", default=0, least=0) * config.count(
         "shared_intermediate_size", default=d_expert
     )
     routed = parts.moe(config, d_expert=d_expert, d_shared=shared)
-    mixers = windowed(config, [None] * depth(config))
+    mixer = parts.attention(config)
+    if config.flag("attention_output_gate"):
+        mixer["output_gate"] = True
+    index, picked = _block_index(config)
+    mixers: list[Layer] = [{"attention": mixer | ({"index": index} if has else {})} for has in picked]
     return Draft(
         config, joined(mixers, feeds(config, parts.after_dense(config), routed, "dense_intermediate_size"))
     )
+
+
+def _block_index(config: Config) -> tuple[Layer, list[bool]]:
+    """The indexer of MiniMax-M3, and for each layer whether it has one."""
+    layers, table = depth(config), config.table("sparse_attention_config")
+    if table is None or not table.flag("use_sparse_attention", default=True):
+        return {}, [False] * layers
+    listed = table.list("sparse_attention_freq", length=layers)
+    picked = [True] * layers if listed is None else [bool(item) for item in listed]
+    values = table.list("sparse_disable_index_value", length=layers)
+    if values is not None and any(has and not item for has, item in zip(picked, values, strict=True)):
+        raise config.refuse("values of its own beside the index keys (sparse_disable_index_value)")
+    blocks, size = table.count("sparse_topk_blocks"), table.count("sparse_block_size")
+    index = {
+        "heads": table.count("sparse_num_index_heads"),
+        "head_dim": table.count("sparse_index_dim"),
+        "top_k": blocks * size,
+        "grouped": True,
+        "fp8": False,
+    }
+    return index, picked
+
+
+def hunyuan(config: Config) -> Draft:
+    """Hunyuan's mixtures: a shared expert, and in Hunyuan-Large a cache for two layers."""
+    layers = depth(config)
+    if config.get("num_experts") in (None, 1):
+        return hunyuan_dense(config)
+    experts = _alike(config, "num_experts", layers)
+    chosen = _alike(config, "moe_topk", layers)
+    many = (
+        _alike(config, "num_shared_expert", layers) if config.flag("use_mixed_mlp_moe", default=True) else 0
+    )
+    wide = config.get("moe_intermediate_size")
+    key = "intermediate_size" if wide is None else "moe_intermediate_size"
+    d_expert = _alike(config, key, layers)
+    routed = {"experts": experts, "experts_per_token": chosen, "d_expert": d_expert}
+    routed |= {"d_shared": many * d_expert} if many else {}
+    first = config.count("moe_layer_num_skipped", default=0, least=0)
+    sparse = [index >= first for index in range(layers)]
+    return Draft(config, joined(cross_layer(config), feeds(config, sparse, routed)))
+
+
+def _alike(config: Config, key: str, layers: int) -> int:
+    """A number that stands once, or once for each layer, then the same."""
+    value = config.get(key)
+    if isinstance(value, list):
+        found = {config.whole(item, key, least=0) for item in config.list(key, length=layers) or ()}
+        if len(found) != 1:
+            raise config.refuse(f"layers of different {key}")
+        return found.pop()
+    return config.count(key, least=0)
+
+
+def lfm2_moe(config: Config) -> Draft:
+    """LFM2 with experts behind the first dense layers."""
+    routed = parts.moe(config, d_expert=config.count("moe_intermediate_size"))
+    first = config.count("num_dense_layers", default=2, least=0)
+    sparse = [index >= first for index in range(depth(config))]
+    return Draft(config, joined(short_convolutions(config), feeds(config, sparse, routed)), tied=True)
 
 
 def ernie(config: Config) -> Draft:
@@ -214,8 +385,14 @@ def ernie(config: Config) -> Draft:
     d_expert = config.count("moe_intermediate_size")
     shared = config.count("moe_num_shared_experts", default=0, least=0) * d_expert
     routed = parts.moe(config, d_expert=d_expert, d_shared=shared)
-    mixers = windowed(config, [None] * depth(config))
-    return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
+    layers = depth(config)
+    every = config.count("moe_layer_interval", default=1)
+    first = config.count("moe_layer_start_index", default=0, least=0)
+    last = config.get("moe_layer_end_index")
+    last = layers - 1 if last in (None, -1) else config.whole(last, "moe_layer_end_index", least=0)
+    sparse = [(index + 1) % every == 0 and first <= index <= last for index in range(layers)]
+    mixers = windowed(config, [None] * layers)
+    return Draft(config, joined(mixers, feeds(config, sparse, routed)))
 
 
 def dbrx(config: Config) -> Draft:

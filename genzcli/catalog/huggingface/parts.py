@@ -29,7 +29,8 @@ def head_dim(config: Config, heads: int, prefix: str = "") -> int:
             raise config.lacks(f"{prefix}head_dim")
         return width(config) // heads
 
-    return config.count(f"{prefix}head_dim", *(() if prefix else ("kv_channels",)), default=share)
+    others = () if prefix else ("kv_channels", "attention_head_dim")
+    return config.count(f"{prefix}head_dim", *others, default=share)
 
 
 def biases(config: Config) -> None:
@@ -111,6 +112,9 @@ def locals_(config: Config, slides: list[bool], key: str = "sliding_window") -> 
 def after_dense(config: Config, *, default: int = 0) -> list[bool]:
     """For each layer whether it has experts: after the first dense ones, or by a list, every n-th."""
     layers = depth(config)
+    types = config.list("mlp_layer_types", length=layers)
+    if types is not None:
+        return [kind != "dense" for kind in types]
     first = config.count("first_k_dense_replace", "moe_layer_start_index", default=default, least=0)
     step = config.get("moe_layer_freq", "moe_layer_interval")
     if isinstance(step, list):

@@ -16,7 +16,7 @@ def mamba(config: Config) -> Draft:
     """Mamba and Falcon-Mamba: mixers alone."""
     inner = config.count("intermediate_size", default=lambda: config.count("expand") * width(config))
     mixer = _mamba1(config, inner, "state_size", "conv_kernel", "time_step_rank")
-    return Draft(config, [{"mamba": mixer, "norms": 1}] * depth(config), tied=config.family == "mamba")
+    return Draft(config, [{"mamba": mixer, "norms": 1}] * depth(config), tied=True)
 
 
 def _mamba1(config: Config, inner: int, state: str, taps: str, rank: str) -> Layer:
@@ -89,7 +89,7 @@ def jamba(config: Config) -> Draft:
         {"attention": parts.attention(config)} if index % period == offset else {"mamba": scan}
         for index in range(layers)
     ]
-    if config.count("num_experts", default=1) == 1:
+    if config.count("num_experts") == 1:
         return Draft(config, joined(mixers, [{"mlp": parts.mlp(config)}] * layers))
     period, offset = config.count("expert_layer_period"), config.count("expert_layer_offset", least=0)
     routed = parts.moe(config, d_expert=config.count("intermediate_size"))
@@ -139,24 +139,35 @@ _LETTERS = {"mamba": "M", "attention": "*", "mlp": "-", "moe": "E"}
 
 
 def nemotron_h(config: Config) -> Draft:
-    """Nemotron-H and Nemotron 3: each layer is a Mamba-2, an attention, an MLP or experts, alone."""
+    """Nemotron-H and Nemotron 3: each layer is a Mamba-2, an attention, an MLP or experts, alone.
+
+    In the searched ones (Puzzle) `block_configs` gives each layer sizes of its own.
+    """
     parts.prediction_layers(config)
-    return Draft(config, [_nemotron_layer(config, letter) for letter in _pattern(config)])
+    letters, blocks = _pattern(config), config.list("block_configs")
+    if blocks is None:
+        return Draft(config, [_nemotron_layer(config, letter) for letter in letters])
+    if len(blocks) < len(letters):
+        raise config.wrong(
+            "block_configs", f"{len(blocks)} entries", f"one for each of {len(letters)} layers"
+        )
+    own = [config.over(block, "block_configs") for block in blocks]
+    return Draft(config, [_nemotron_layer(*pair) for pair in zip(own, letters, strict=False)])
 
 
 def _pattern(config: Config) -> list[str]:
     pattern = config.get("hybrid_override_pattern")
+    types = config.list("layers_block_type")
     if isinstance(pattern, str):
         letters = [letter for letter in pattern if letter != "|"]
-        if len(letters) < depth(config):
-            raise config.wrong(
-                "hybrid_override_pattern", pattern, f"a letter for each of {depth(config)} layers"
-            )
-        return letters[: depth(config)]
-    types = config.list("layers_block_type")
-    if types is None:
+    elif types is not None:
+        letters = [_LETTERS.get(str(kind), str(kind)) for kind in types]
+    else:
         raise config.lacks("hybrid_override_pattern", "layers_block_type")
-    return [_LETTERS.get(str(kind), str(kind)) for kind in types]
+    layers = config.count("num_hidden_layers", default=len(letters))
+    if len(letters) < layers:
+        raise config.wrong("hybrid_override_pattern", len(letters), f"a letter for each of {layers} layers")
+    return letters[:layers]
 
 
 def _nemotron_layer(config: Config, letter: str) -> Layer:
@@ -181,18 +192,88 @@ def _nemotron_experts(config: Config, gated: bool) -> Layer:
     return parts.moe(config, d_expert=d_expert, d_shared=shared * each, gated=gated, **extra)
 
 
-def zamba2(config: Config) -> Draft:
-    """Zamba 1 and 2: refused."""
-    raise config.refuse(
-        "attention blocks whose weights several layers share (num_mem_blocks)",
-        "attention over the embedding beside the stream, twice the model's width",
-        "low-rank adapters of each use (adapter_rank)",
-    )
-
-
 def falcon_h1(config: Config) -> Draft:
-    """Falcon-H1: refused."""
-    raise config.refuse("attention and Mamba side by side in one layer")
+    """Falcon-H1: attention and Mamba-2 side by side in each layer, then an MLP."""
+    inner = config.get("mamba_d_ssm")
+    if inner is None:
+        inner = config.count("mamba_expand", default=2) * width(config)
+    heads, scan = config.count("mamba_n_heads"), config.whole(inner, "mamba_d_ssm")
+    mamba: Layer = {
+        "heads": heads,
+        "head_dim": scan // heads,
+        "d_state": config.count("mamba_d_state"),
+        "groups": config.count("mamba_n_groups", default=1),
+        "d_conv": config.count("mamba_d_conv", default=4),
+        "chunk": config.count("mamba_chunk_size", default=256),
+    }
+    layer: Layer = {
+        "side_by_side": {"attention": parts.attention(config), "mamba2": mamba},
+        "mlp": parts.mlp(config),
+    }
+    return Draft(config, [layer] * depth(config))
+
+
+# --- one set of attention between Mamba layers, used many times ---
+
+
+def zamba(config: Config) -> Draft:
+    """Zamba: one attention and MLP between Mamba layers, the same weights at each place."""
+    mixer = _wide_attention(config)
+    shared: Layer = {"attention": mixer, "mlp": parts.mlp(config), "reuse": {"link": True}}
+    inner = config.count("mamba_expand", default=2) * width(config)
+    mamba: Layer = {
+        "mamba": _mamba1(config, inner, "mamba_d_state", "mamba_d_conv", "mamba_dt_rank"),
+        "norms": 1,
+    }
+    listed = config.list("layers_block_type", length=depth(config))
+    if listed is None:
+        every = config.count("attn_layer_period", default=6)
+        offset = config.count("attn_layer_offset", default=4, least=0)
+        rest = [index % every == offset for index in range(depth(config) - 3)]
+        hybrid = [False, False, True, *rest]
+    else:
+        hybrid = [kind == "hybrid" for kind in listed]
+    layers = [layer for has in hybrid for layer in ([shared, mamba] if has else [mamba])]
+    return Draft(config, layers, tied=True)
+
+
+def zamba2(config: Config) -> Draft:
+    """Zamba2: sets of attention and MLP in turn between Mamba-2 layers, adapters of each use's own."""
+    types = config.list("layers_block_type", length=depth(config))
+    if types is None:
+        raise config.lacks("layers_block_type")
+    rank, sets = config.count("adapter_rank", default=128), config.count("num_mem_blocks", default=1)
+    reuse: Layer = {"mlp_rank": rank, "link": True}
+    if config.flag("use_shared_attention_adapter"):
+        reuse["attention_rank"] = rank
+    mixer = _wide_attention(config)
+    feed = parts.mlp(config, default=4 * width(config))
+    names = ("n_mamba_heads", "mamba_headdim", "mamba_d_state", "mamba_ngroups", "mamba_d_conv", "chunk_size")
+    mamba: Layer = {"mamba2": _mamba2(config, *names), "norms": 1}
+    layers: list[Layer] = []
+    uses = 0
+    for kind in types:
+        if kind == "hybrid":
+            number = uses % sets + 1
+            own = reuse | ({"number": number} if number > 1 else {})
+            layers.append({"attention": mixer, "mlp": feed, "reuse": own})
+            uses += 1
+        layers.append(mamba)
+    return Draft(config, layers, tied=True)
+
+
+def _wide_attention(config: Config) -> Layer:
+    """Attention over the stream and the embedding beside it, twice the model's width."""
+    heads = config.count("num_attention_heads")
+    wide = config.count("attention_hidden_size", default=2 * width(config))
+    if wide % heads:
+        raise config.lacks("attention_head_dim")
+    return {
+        "heads": heads,
+        "kv_heads": config.count("num_key_value_heads", default=heads),
+        "head_dim": config.count("attention_head_dim", default=wide // heads),
+        "d_input": wide,
+    }
 
 
 # --- linear attention between softmax attention ---
@@ -264,10 +345,9 @@ def kimi_linear(config: Config) -> Draft:
     heads, dim = table.count("num_heads"), table.count("head_dim")
     delta: Layer = {"key_heads": heads, "value_heads": heads, "key_dim": dim, "value_dim": dim}
     delta["d_conv"] = table.count("short_conv_kernel_size", default=4)
+    delta["decay_rank"] = dim
     if not table.flag("use_full_rank_gate"):
-        delta["output_gate"] = False
-        config.note("the low-rank output gates of linear attention")
-    config.note("the low-rank decays of linear attention")
+        delta["gate_rank"] = dim
     if config.get("attn_res_block_size"):
         config.note("attention over the residuals of earlier blocks")
     mixers = [
