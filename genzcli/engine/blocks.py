@@ -41,11 +41,13 @@ def before_kernel(
     block: Block, d_model: Number, tokens: Number, shard: Shard, options: Options, *, decode: bool
 ) -> tuple[Operator, ...]:
     """The operators of a layer up to its mixer's kernel."""
-    ahead = norms(block, d_model, tokens, shard, options)
+    ahead: tuple[Operator, ...] = (norms(block, d_model, tokens, shard, options),)
+    if block.joins is not None:  # every rank repeats it, as servers do
+        ahead = (*ahead, linear("join", tokens, block.joins * d_model, d_model, shard.size))
     if block.mixer is None:
-        return (ahead,)
+        return ahead
     mixer = mixers.before(block.mixer, d_model, tokens, shard, decode=decode, fused=options.fused)
-    return (ahead, *mixer)
+    return (*ahead, *mixer)
 
 
 def kernels(
@@ -104,6 +106,8 @@ def head(model: Model, positions: Number, shard: Shard) -> Operator:
 def weight_bytes(block: Block, d_model: Number, shard: Shard) -> Number:
     """Weights of one layer stored on one chip, norms included, biases left out."""
     total = block.norms * d_model * shard.size.weights
+    if block.joins is not None:
+        total = total + block.joins * d_model * d_model * shard.size.weights
     if block.mixer is not None:
         total = total + mixers.weight_bytes(block.mixer, d_model, shard)
     if block.feedforward is not None:

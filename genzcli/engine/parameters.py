@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine import feedforward, mixers, recurrent
 from genzcli.engine.ops import Bytes, Shard
+from genzcli.engine.speculation import predictor
 from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Model
 from genzcli.spec.noun import Noun, ratio
 
@@ -25,6 +26,7 @@ class Parameters(Noun):
     feedforward: Number = ratio("MLPs, experts and routers of all layers")
     norms: Number = ratio("norms of all layers and the final one")
     inactive: Number = ratio("routed experts a token does not visit")
+    mtp: Number = ratio("multi-token-prediction modules, beside the total", default=0)
 
     @property
     def total(self) -> Number:
@@ -59,6 +61,8 @@ def parameters(model: Model) -> Parameters:
         block = model.blocks[name]
         if block.mixer is not None:
             mixing = mixing + repeat * mixers.weight_bytes(block.mixer, model.d_model, WHOLE)
+        if block.joins is not None:
+            mixing = mixing + repeat * block.joins * model.d_model * model.d_model
         if block.feedforward is not None:
             feeds = feeds + repeat * feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
             active = active + repeat * feedforward.active_parameters(block.feedforward, model.d_model)
@@ -70,7 +74,15 @@ def parameters(model: Model) -> Parameters:
         feedforward=feeds,
         norms=norms,
         inactive=feeds - active,
+        mtp=_predictors(model),
     )
+
+
+def _predictors(model: Model) -> Number:
+    """The modules without the embedding and the head, which they share with the model."""
+    if model.mtp is None:
+        return 0
+    return parameters(predictor(model, model.mtp, model.mtp.modules)).layers - model.d_model
 
 
 def kv_elements_per_token(model: Model) -> Number:
