@@ -34,6 +34,7 @@ class Draft:
         self.context = context or _context(config)
         self.precision: dict[str, str] = {}
         self.notes: list[str] = []
+        self.mtp: tuple[int, Layer] | None = None  # modules that predict, and the layer in each
 
     @property
     def has_experts(self) -> bool:
