@@ -113,9 +113,8 @@ def drafter(scenario: Scenario) -> Scenario | None:
 def _away(scenario: Scenario, draft: Model, site: DraftSite, alone: Plan) -> Scenario:
     """All requests of the platform on the draft's own chips, one tensor-parallel group."""
     formats = alone.precision.replace(explicit_compute=False)
-    plan = alone.replace(
-        precision=formats, tp=site.chips, dp=1, pp=1, ep=1, sp=False, price_usd_per_hour=None
-    )
+    plan = alone.replace(precision=formats, tp=site.chips, dp=1, pp=1, ep=1, sp=False)
+    plan = plan.replace(offload=(), place={}, attention_on="")  # memories of the other chips
     return scenario.replace(model=draft, platform=site.platform, profile=site.profile, plan=plan)
 
 
