@@ -14,7 +14,7 @@ from genzcli.engine.result import Memory
 from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import ceil, floor, maximum, minimum, where
 from genzcli.spec.dtype import Precision
-from genzcli.spec.model import Model
+from genzcli.spec.model import Attention, LatentAttention, Model
 from genzcli.spec.noun import Noun, count, flag, noun, ratio
 
 if TYPE_CHECKING:
@@ -81,7 +81,10 @@ def kv_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:
         mixer = model.blocks[name].mixer
         if mixer is not None:
             kept = prompt * demand.keep, output * demand.keep
-            total = total + repeat * held_bytes(mixer, *kept, demand.beams, demand.shard)
+            # A cache forgets rejected drafts by itself; of a state there is one for each token verified.
+            cached = isinstance(mixer, (Attention, LatentAttention))
+            beams = demand.beams if cached else demand.beams * demand.width
+            total = total + repeat * held_bytes(mixer, *kept, beams, demand.shard)
     return total
 
 

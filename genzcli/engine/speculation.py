@@ -106,7 +106,9 @@ def drafter(scenario: Scenario) -> Scenario | None:
             pp = min(plan.pp, draft.layers)
             return scenario.replace(model=draft, plan=alone.replace(ep=1, pp=pp, redundant_experts=0))
         case "mtp" if model.mtp is not None:
-            return scenario.replace(model=predictor(model, model.mtp), plan=alone.replace(pp=1))
+            modules = predictor(model, model.mtp)
+            ep = plan.ep if modules.has_experts else 1
+            return scenario.replace(model=modules, plan=alone.replace(pp=1, ep=ep))
     return None
 
 

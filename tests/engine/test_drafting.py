@@ -31,7 +31,7 @@ from genzcli.engine.speculation import expected_tokens, round_tokens
 from genzcli.engine.timing import server_chunk
 from genzcli.errors import PlanError
 from genzcli.spec.hardware import Tier
-from genzcli.spec.model import Model, Mtp
+from genzcli.spec.model import Block, Mamba2, Mlp, Model, Mtp
 from genzcli.spec.profile import Profile
 from genzcli.spec.workload import DraftSite
 
@@ -137,6 +137,30 @@ def test_experts_of_a_module_are_spread_as_the_others() -> None:
     assert close(whole.memory.weights_bytes, float(spread.memory.weights_bytes))
     assert whole.fits
     assert spread.fits
+
+
+def test_dense_modules_of_a_mixture_are_not_spread() -> None:
+    target = moe(layers=4)
+    blocks = {**target.blocks, "small": dense().blocks["layer"]}
+    target = target.replace(blocks=blocks, mtp=Mtp(block="small"))
+    got = answer(target, platform(level(size=8)), USE, tp=4, ep=4, draft="mtp", batch=64)
+    assert got.fits
+
+
+# --- recurrences ---
+
+
+def test_a_recurrence_keeps_a_state_for_each_token_it_verifies() -> None:
+    mamba = Mamba2(heads=16, head_dim=128, d_state=128)
+    target = dense().replace(blocks={"layer": Block(mixer=mamba, feedforward=Mlp(d_ff=4096))})
+    plain = answer(target, use=USE, batch=4, explain=True)
+    got = answer(target, use=USE, batch=4, draft="ngram", draft_tokens=3, accept=0.0, explain=True)
+    assert got.memory.kv_bytes == 4 * plain.memory.kv_bytes
+    before, after = (
+        next(row.kv_bytes for row in item.phases["decode"].operators if row.name == "scan")
+        for item in (plain, got)
+    )
+    assert close(after, before / 2 * (1 + 4))  # one read and one written; one read and four written
 
 
 # --- n-grams ---
