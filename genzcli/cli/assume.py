@@ -8,7 +8,7 @@ from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour
 from genzcli.engine.legal import compute_dtype, part_dtype, sparse_speedup
-from genzcli.engine.speculation import MTP, link, round_tokens
+from genzcli.engine.speculation import MTP, drafter, link, round_tokens
 from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
@@ -147,13 +147,15 @@ def _drafts(scenario: Scenario) -> Iterator[str]:
 
 def _draft_site(scenario: Scenario) -> Iterator[str]:
     """The draft's chips and the way to them."""
-    site = scenario.plan.draft_on
-    if site is None:
+    site, own = scenario.plan.draft_on, drafter(scenario)
+    if site is None or own is None:
         return
     latency, _ = link(scenario.platform, site)
+    chip = site.platform.chip
+    how = f"in {compute_dtype(own.plan, chip)}, profile {site.profile.name}"
     yield (
-        f"the draft runs on {site.chips:g} {site.platform.chip.name} (profile {site.profile.name}), powered "
-        f"and rented too; its tokens take {quantity(latency, 's')} one way, it reads prompts meanwhile"
+        f"the draft runs on {site.chips:g} {chip.name} ({how}), powered and rented too; its tokens take "
+        f"{quantity(latency, 's')} one way, it reads prompts meanwhile"
     )
 
 
