@@ -119,3 +119,8 @@ def test_show_has_the_modules_beside_the_total(genz: Genz) -> None:
     said = genz("show", "deepseek-v3").out
     assert "1 × MTP module" in said
     assert "MTP, held when it drafts" in said
+
+
+def test_a_sweep_says_that_the_draft_is_short_of_room(genz: Genz) -> None:
+    words = "llama-3.1-8b h100-sxm --draft llama-3.1-70b --draft-hardware l40s --over draft_tokens=1,2"
+    assert genz("sweep", *words.split(), "--format", "csv").out.count("the draft needs") == 2
