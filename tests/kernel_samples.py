@@ -101,14 +101,14 @@ def _kv(row: Row) -> str:
 def prefill(row: Row, name: str, fitted: Profile) -> float:
     mixer, shard = _mixer(row)
     visit = Prefill(sequences=int(row["batch_size"]), new=int(row["seq"]))
-    operator = attention.kernel(mixer, visit, shard, flash=True)
+    operator = attention.kernels(mixer, visit, shard, flash=True)[0]
     return seconds((operator,), rates(name, fitted, _kv(row), "prefill", None))
 
 
 def decode(row: Row, name: str, fitted: Profile) -> float:
     mixer, shard = _mixer(row)
     visit = DecodeStep(sequences=int(row["batch_size"]), beams=1, prompt=int(row["seq"]) - 1, step=1)
-    operator = attention.kernel(mixer, visit, shard, flash=True)
+    operator = attention.kernels(mixer, visit, shard, flash=True)[0]
     return seconds((operator,), rates(name, fitted, _kv(row), "decode", None))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from engine_samples import IDEAL, close, platform, scenario
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from genzcli.engine.blocks import Options, after_kernel, before_kernel
@@ -37,6 +37,7 @@ from genzcli.spec.model import (
     Mlp,
     Model,
     Moe,
+    Mtp,
     Reuse,
     ShortConvolution,
     SideBySide,
@@ -535,3 +536,47 @@ def test_the_same_question_has_the_same_answer(case: Scenario) -> None:
 
 def test_the_bench_itself() -> None:
     assert estimate(scenario()).fits
+
+
+# Drafts that nobody accepts bring nothing; better ones never hurt.
+
+
+@st.composite
+def drafted(draw: Any) -> tuple[Scenario, dict[str, Any]]:
+    """A scenario under any load, and what drafts in it."""
+    case = draw(scenarios())
+    mtp = Mtp(modules=draw(one_of([1, 3])), block=case.model.stack[0][0])
+    load = {"batching": draw(one_of(["static", "continuous"])), "chunk": draw(one_of([None, 64, 2048]))}
+    case = case.replace(model=case.model.replace(mtp=mtp), plan=case.plan.replace(**load))
+    drafts = draw(st.integers(1, 8))
+    return case, {"draft": draw(one_of(["ngram", "mtp", case.model])), "draft_tokens": drafts}
+
+
+def with_plan(case: Scenario, **how: Any) -> Scenario:
+    return case.replace(plan=case.plan.replace(**how))
+
+
+@settings(max_examples=40)
+@given(drafted())
+def test_drafts_never_accepted_are_never_faster(asked: tuple[Scenario, dict[str, Any]]) -> None:
+    case, how = asked
+    one_placement(case)
+    drafting = with_plan(case, accept=0.0, **how)
+    # Where drafts take room, fewer requests run at once, each the faster for it.
+    assume(run(drafting).concurrency == run(case).concurrency)
+    assert times(run(case))[2] <= times(run(drafting))[2] * SLACK
+
+
+@settings(max_examples=40)
+@given(drafted(), st.floats(0, 1), st.floats(0, 1))
+def test_better_drafts_are_never_slower(
+    asked: tuple[Scenario, dict[str, Any]], one: float, other: float
+) -> None:
+    case, how = asked
+    worse, better = sorted((one, other))
+    # A chunk that the decode tokens alone overfill has prompts wait behind rounds of fewer requests, and
+    # how many those are depends on the rounds a request takes.
+    tokens = case.plan.batch * case.usecase.beams * (how["draft_tokens"] + 1)
+    assume(case.plan.batching == "static" or case.plan.chunk is None or case.plan.chunk > tokens)
+    fast, slow = (run(with_plan(case, accept=accept, **how)) for accept in (better, worse))
+    assert times(fast)[2] <= times(slow)[2] * SLACK

@@ -165,7 +165,11 @@ def _model(noun: Model) -> tuple[str, str] | None:
     kinds = (Attention, LatentAttention, CompressedAttention)
     if all(isinstance(b.mixer, kinds) and b.feedforward is None for b in blocks):
         return "'mlp' or 'moe' is missing", "no layer of the model has a feed-forward part"
-    idle = next((name for name in noun.blocks if name not in dict(noun.stack)), None)
+    used = {name for name, _ in noun.stack}
+    if noun.mtp is not None and noun.mtp.block not in noun.blocks:
+        return f"mtp uses an unknown block {noun.mtp.block!r}", f"known blocks: {', '.join(noun.blocks)}"
+    used |= set() if noun.mtp is None else {noun.mtp.block}
+    idle = next((name for name in noun.blocks if name not in used), None)
     return (f"no layer uses the block {idle!r}", "use it in `layers`, or remove it") if idle else None
 
 

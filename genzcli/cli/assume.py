@@ -8,9 +8,11 @@ from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour
 from genzcli.engine.legal import compute_dtype, part_dtype, sparse_speedup
+from genzcli.engine.speculation import MTP, drafter, link, round_tokens
 from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
+from genzcli.spec.model import Model
 from genzcli.spec.source import Source
 from genzcli.spec.workload import Plan, Scenario
 
@@ -66,6 +68,7 @@ def _plan(resolved: Resolved) -> Iterator[str]:
     if resolved.scenario.model.has_experts and request.routing is None:
         yield f"{plan.routing} routing of tokens to experts"
     yield from techniques(resolved.scenario)
+    yield from _drafts(resolved.scenario)
     yield from _idle(request, resolved.scenario)
     yield from _elsewhere(plan)
     for edit in resolved.edits:
@@ -121,6 +124,39 @@ def _sparse(plan: Plan, chip: Chip, dtype: str) -> str:
     if speedup == 1:
         faster = f"{chip.name} computes with it as with dense weights"
     return f"{plan.sparsity} sparsity of the layers' weights, positions stored; {faster}"
+
+
+def _drafts(scenario: Scenario) -> Iterator[str]:
+    """Who drafts how many tokens at what cost, and what comes of a round."""
+    plan, mtp = scenario.plan, scenario.model.mtp
+    if plan.draft is None:
+        return
+    tokens = f"{plan.draft_tokens:g} token{'s' if plan.draft_tokens != 1 else ''}"
+    yielded = quantity(round_tokens(plan, scenario.usecase), "")
+    rule = f"each accepted with chance {plan.accept:g}: {yielded} tokens a verification ({plan.expectation})"
+    if isinstance(plan.draft, Model):
+        where = "beside the model" if plan.draft_on is None else "on chips of its own"
+        yield f"speculative decoding: {plan.draft.name} drafts {tokens}, {rule}; held {where}"
+    elif plan.draft == MTP and mtp is not None:
+        who = f"{mtp.modules:g} MTP module{'s draft' if mtp.modules != 1 else ' drafts'}"
+        yield f"speculative decoding: {who} {tokens}, {rule}; embedding and head are the model's"
+    else:
+        yield f"speculative decoding: n-grams of the prompt draft {tokens} at no cost, {rule}"
+    yield from _draft_site(scenario)
+
+
+def _draft_site(scenario: Scenario) -> Iterator[str]:
+    """The draft's chips and the way to them."""
+    site, own = scenario.plan.draft_on, drafter(scenario)
+    if site is None or own is None:
+        return
+    latency, _ = link(scenario.platform, site)
+    chip = site.platform.chip
+    how = f"in {compute_dtype(own.plan, chip)}, profile {site.profile.name}"
+    yield (
+        f"the draft runs on {site.chips:g} {chip.name} ({how}), powered and rented too; its tokens take "
+        f"{quantity(latency, 's')} one way, it reads prompts meanwhile"
+    )
 
 
 def _idle(request: Request, scenario: Scenario) -> Iterator[str]:

@@ -50,6 +50,9 @@ class Request(NamedTuple):
     overlap: str | None = None
     chunk: str | None = None
     draft: str | None = None
+    draft_hardware: str | None = None
+    draft_chips: str | None = None
+    draft_latency: str | None = None
     draft_tokens: str | None = None
     accept: str | None = None
     expectation: str | None = None
@@ -126,6 +129,8 @@ NUMBERS: Mapping[str, Field] = {
         "lora_adapters": count("the adapters that are resident", most=1e6),
         "overlap": ratio("the share of a collective that compute may hide", least=0, most=1),
         "chunk": count("the tokens of a pass", most=_MOST_TOKENS),
+        "draft_chips": count("chips of the draft model", most=_MOST_CHIPS),
+        "draft_latency": quantity("s", "the way between the draft's chips and the others", least=0, most=10),
         "draft_tokens": count("the tokens drafted ahead of a verification", most=1e4),
         "accept": ratio("the chance that a drafted token is accepted", least=0, most=1),
         "prefix_hit": ratio("the share of the prompt found in a prefix cache", least=0, most=1),

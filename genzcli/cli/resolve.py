@@ -13,13 +13,14 @@ from genzcli.catalog.load import Catalog
 from genzcli.catalog.path import set_path
 from genzcli.cli.request import NUMBERS, SHARE, TENSORS, Request
 from genzcli.engine.placement import KINDS
-from genzcli.errors import CatalogError, GenzError, PlanError, nearest
+from genzcli.engine.speculation import MTP, NGRAM
+from genzcli.errors import CatalogError, GenzError, PlanError, UnknownNameError, nearest
 from genzcli.spec.dtype import Precision, dtype, pattern
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun
 from genzcli.spec.profile import Profile
-from genzcli.spec.workload import Plan, Scenario, UseCase
+from genzcli.spec.workload import DraftSite, Plan, Scenario, UseCase
 
 N = TypeVar("N")
 
@@ -113,8 +114,7 @@ def _load(request: Request) -> Loaded:
     profile = _named(request, "stack", lambda word: catalog.profile(word, platform.chip), stack)
     plan = _plan(request, model, usecase)
     _refuse_idle(request)
-    if request.draft is not None:
-        plan = plan.replace(draft=_named(request, "draft", catalog.model, request.draft))
+    plan = _drafting(request, catalog, model, plan)
     parts = Parts(model, platform, usecase, plan, profile)
     parts, edits = _edited(request, parts)
     fixed = _fixed(parts.plan, request, edits)
@@ -160,10 +160,16 @@ def _refuse_idle(request: Request) -> None:
     """Words that say how to do what is not done."""
     for words, idle, message, cure in (
         (
-            ("draft_tokens", "accept", "expectation"),
+            ("draft_hardware", "draft_chips", "draft_latency", "draft_tokens", "accept", "expectation"),
             request.draft is None,
             "says how to draft, and nothing drafts",
-            "name the model that drafts: --draft MODEL",
+            "name what drafts: --draft MODEL, mtp or ngram",
+        ),
+        (
+            ("draft_chips", "draft_latency"),
+            request.draft_hardware is None,
+            "says where to draft, and the draft has no chips of its own",
+            "name the draft's own chips: --draft-hardware NAME",
         ),
         (
             ("alpha",),
@@ -281,6 +287,34 @@ def _placement(request: Request) -> dict[str, dict[str, float]]:
             name, sign, share = (piece.strip() for piece in part.partition(":"))
             found[kind][name] = check.number(share, SHARE, where) if sign else 1.0
     return found
+
+
+def _drafting(request: Request, catalog: Catalog, model: Model, plan: Plan) -> Plan:
+    """Who drafts and where; a model's own modules draft a token each unless told otherwise."""
+    if request.draft is None:
+        return plan
+    if request.draft in (MTP, NGRAM):
+        plan = plan.replace(draft=request.draft)
+        if request.draft == MTP and model.mtp is not None and request.draft_tokens is None:
+            plan = plan.replace(draft_tokens=model.mtp.modules)
+    else:
+        plan = plan.replace(draft=_named(request, "draft", catalog.model, request.draft))
+    return plan.replace(draft_on=_draft_site(request, catalog))
+
+
+def _draft_site(request: Request, catalog: Catalog) -> DraftSite | None:
+    """The draft's own chips; the stack is the other chips', or the generic one where it has no such."""
+    name = request.draft_hardware
+    if name is None:
+        return None
+    platform, bare = _named(request, "draft_hardware", catalog.hardware, name)
+    try:
+        profile = catalog.profile(request.stack or "generic", platform.chip)
+    except UnknownNameError:
+        profile = catalog.profile("generic", platform.chip)
+    chips = _number(request, "draft_chips") or (1 if bare else platform.chips)
+    latency = _number(request, "draft_latency")
+    return DraftSite(platform=platform, profile=profile, chips=chips, latency_s=latency)
 
 
 def _batch(request: Request, usecase: UseCase) -> tuple[int, str]:

@@ -90,10 +90,20 @@ def command(
         Text, _option("--chunk", "N", "Chunked prefill: tokens of a pass, decode tokens first.")
     ] = None,
     draft: Annotated[
-        Text, _option("--draft", "MODEL", "Speculative decoding: the model that drafts.")
+        Text,
+        _option("--draft", "MODEL|mtp|ngram", "Speculative decoding: a model, its own modules, or look-up."),
+    ] = None,
+    draft_hardware: Annotated[
+        Text, _option("--draft-hardware", "NAME", "Chip or platform the draft model has for itself.")
+    ] = None,
+    draft_chips: Annotated[
+        Text, _option("--draft-chips", "N", "Chips of it [1 of a chip, all of a platform].")
+    ] = None,
+    draft_latency: Annotated[
+        Text, _option("--draft-latency", "TIME", "One way to them [that of the slower network].")
     ] = None,
     draft_tokens: Annotated[
-        Text, _option("--draft-tokens", "N", "Tokens drafted ahead of a verification [4].")
+        Text, _option("--draft-tokens", "N", "Tokens drafted ahead of a verification [4; mtp: modules].")
     ] = None,
     accept: Annotated[Text, _option("--accept", "SHARE", "Chance that a draft is accepted [0.7].")] = None,
     expectation: Annotated[

@@ -13,6 +13,7 @@ from genzcli.cli.resolve import Resolved
 from genzcli.errors import GenzError
 from genzcli.spec.dtype import PARTS, Precision
 from genzcli.spec.metric import METRICS
+from genzcli.spec.workload import Plan
 from genzcli.units import exact
 
 _CURES = {
@@ -34,7 +35,8 @@ def write(resolved: Resolved, path: str) -> None:
 
         return emit(text)
     request = resolved.request
-    read = (request.model, request.hardware, request.usecase, request.stack, request.draft)
+    named = ("model", "hardware", "usecase", "stack", "draft", "draft_hardware")
+    read = tuple(getattr(request, word) for word in named)
     to_file(text, path, "--save", read)
 
 
@@ -141,11 +143,24 @@ def _words(resolved: Resolved, folder: str | None) -> Iterator[tuple[str, Any]]:
         for word in ("lora_rank", "lora_adapters", "lora_on"):
             yield word, getattr(plan, word)
     if request.draft is not None:
-        yield "draft", _located(request, request.draft, ("models",), folder)
+        own = plan.draft if isinstance(plan.draft, str) else None
+        yield "draft", own or _located(request, request.draft, ("models",), folder)
+        yield from _draft_site(request, plan, folder)
         for word in ("draft_tokens", "accept", "expectation"):
             yield word, getattr(plan, word)
     price = plan.price_usd_per_hour
     yield "price", None if price is None else exact(float(price), "USD/h")
+
+
+def _draft_site(request: Request, plan: Plan, folder: str | None) -> Iterator[tuple[str, Any]]:
+    """The draft's own chips."""
+    site, name = plan.draft_on, request.draft_hardware
+    if site is None or name is None:
+        return
+    yield "draft_hardware", _located(request, name, HARDWARE, folder)
+    yield "draft_chips", site.chips
+    latency = site.latency_s
+    yield "draft_latency", None if latency is None else exact(float(latency), "s")
 
 
 def _precision(precision: Precision) -> str:

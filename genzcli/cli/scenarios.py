@@ -15,7 +15,7 @@ from genzcli.errors import CatalogError, GenzError, nearest
 #: Other spellings of a word, as the JSON contract has them.
 _SAME = {"input_tokens": "input", "output_tokens": "output"}
 _SPECIAL = ("places",)
-_PATHS = ("model", "hardware", "usecase", "stack", "draft")
+_PATHS = ("model", "hardware", "usecase", "stack", "draft", "draft_hardware")
 WORDS = tuple(word for word in Request._fields if word not in _SPECIAL)
 _KNOWN = [*WORDS, *_SAME, "scenarios"]
 #: The short flags, which a file does not have.

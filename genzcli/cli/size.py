@@ -37,7 +37,7 @@ def size(
     quiet: Quiet = False,
     **words: Any,
 ) -> int:
-    """The smallest platform that serves it, the largest load one serves, or what one would need.
+    """The smallest platform, the largest load, or what it would take.
 
     Objectives come from the use case and --slo. Sizes are searched upwards, every plan of every number of
     chips, until a bound proves that none above is better; what cannot serve is listed with the reason.

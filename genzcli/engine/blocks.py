@@ -41,11 +41,13 @@ def before_kernel(
     block: Block, d_model: Number, tokens: Number, shard: Shard, options: Options, *, decode: bool
 ) -> tuple[Operator, ...]:
     """The operators of a layer up to its mixer's kernel."""
-    ahead = (
+    ahead: tuple[Operator, ...] = (
         norms(block, d_model, tokens, shard, options),
         *residual.operators(block, d_model, tokens, shard),
         *reuse.before(block, d_model, tokens, shard),
     )
+    if block.joins is not None:  # every rank repeats it, as servers do
+        ahead = (*ahead, linear("join", tokens, block.joins * d_model, d_model, shard.size))
     if block.mixer is None:
         return ahead
     mixer = mixers.before(block.mixer, d_model, tokens, shard, decode=decode, fused=options.fused)
@@ -119,6 +121,8 @@ def stored_bytes(block: Block, d_model: Number, shard: Shard, layers: Number) ->
     each time."""
     each = (block.norms * d_model + residual.elements(block, d_model)) * shard.size.weights
     each = each + residual.embedding_elements(block) / shard.tp * shard.size.of_tables.weights
+    if block.joins is not None:
+        each = each + block.joins * d_model * d_model * shard.size.weights
     if block.mixer is not None:
         each = each + mixers.weight_bytes(block.mixer, d_model, shard)
     if block.feedforward is not None:

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 from genzcli.engine import legal, memory, network
 from genzcli.engine.blocks import Options
 from genzcli.engine.lora import Adapters
-from genzcli.engine.memory import Demand
+from genzcli.engine.memory import Demand, Slope
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.passes import Away, Setting, Speed
 from genzcli.engine.placement import Need, Storage, place, storage
 from genzcli.engine.result import Memory
 from genzcli.engine.roofline import Rates, cache_of
 from genzcli.engine.routing import Routing
+from genzcli.engine.speculation import MTP, drafter, modules_used, predictor, verified
 from genzcli.engine.stages import Stage, stages
-from genzcli.numeric import ceil, is_array, maximum, minimum
+from genzcli.numeric import both, ceil, is_array, maximum, minimum
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip
 from genzcli.spec.noun import Noun, noun, other
@@ -38,7 +39,7 @@ class Case(Noun):
     memory: Memory = noun(Memory, "what fits")
     requests: Number = other("running requests of one attention group")
     fits: Flag = other("it fits")
-    draft: Case | None = other("the draft model's case, with speculative decoding", default=None)
+    draft: Case | None = other("the case of what drafts, on the same chips or on its own", default=None)
 
     @property
     def setting(self) -> Setting:
@@ -58,31 +59,59 @@ class Case(Noun):
 
 
 def prepare(scenario: Scenario, explain: bool) -> Case:
-    """Shard, memory, placement and rates."""
-    plan, model = scenario.plan, scenario.model
-    shard = _shard(scenario)
-    pipeline, wanted = stages(model, plan.pp), demand(scenario, shard)
-    draft = _draft(scenario, explain)
-    beside = None if draft is None else memory.heaviest(draft.setting.model, draft.stages, wanted)
-    room = storage_of(scenario)
+    """Shard, memory, placement and rates, and the same of what drafts."""
+    plan, model, room = scenario.plan, scenario.model, storage_of(scenario)
+    shard, pipeline = _shard(scenario), stages(model, plan.pp)
+    wanted, own = demand(scenario, shard), drafter(scenario)
+    away = prepare(own, explain) if own is not None and plan.draft_on is not None else None
+    beside = _beside(scenario, own, pipeline) if away is None else {}
     held, needs = memory.fit(model, room, pipeline, wanted, beside)
-    fits, requests = held.deficit_bytes <= 0, wanted.requests
+    fits, requests, most = held.deficit_bytes <= 0, wanted.requests, held.max_batch
+    if away is not None:
+        fits, most = both(fits, away.fits), minimum(most, away.memory.max_batch)
     if plan.batching == "continuous":
-        requests = minimum(requests, maximum(1, held.max_batch / plan.dp))
-        fits, most = held.max_batch >= plan.dp, held.max_batch
+        requests, fits = minimum(requests, maximum(1, most / plan.dp)), most >= plan.dp
         held, needs = memory.fit(model, room, pipeline, wanted.replace(requests=requests), beside)
-        held = held.replace(max_batch=most)
-        draft = None if draft is None else draft.replace(requests=requests)
     setting = _setting(scenario, shard, needs[0], room, requests, explain)
-    return Case(
+    case = Case(
         scenario=scenario,
         stages=pipeline,
         settings=_placed(setting, needs, room),
-        memory=held,
+        memory=held.replace(max_batch=most),
         requests=requests,
         fits=fits,
-        draft=draft,
     )
+    if away is not None:
+        return case.replace(draft=away.replace(requests=minimum(plan.batch, requests * plan.dp)))
+    return case if own is None else case.replace(draft=_draft(own, case, needs, explain))
+
+
+def _beside(scenario: Scenario, own: Scenario | None, pipeline: tuple[Stage, ...]) -> dict[int, Slope]:
+    """What drafts on the same chips holds there: a model on every stage, the modules on the last one.
+
+    The modules share embedding and head with the model; in a pipeline the embedding is far from them, and
+    copied unless it is the head.
+    """
+    if own is None:
+        return {}
+    wanted = demand(own, _shard(own))
+    plan, model = scenario.plan, scenario.model
+    if plan.draft != MTP or model.mtp is None:
+        worst = memory.heaviest(own.model, stages(own.model, own.plan.pp), wanted)
+        return dict.fromkeys(range(len(pipeline)), worst)
+    modules = predictor(model, model.mtp, modules_used(plan, model.mtp))
+    layers = stages(modules, 1)[0]
+    held = layers.replace(first=plan.pp > 1 and not model.tied_embeddings, last=False)
+    return {len(pipeline) - 1: memory.slope(modules, held, wanted)}
+
+
+def _draft(own: Scenario, target: Case, needs: list[Need], explain: bool) -> Case:
+    """What drafts on the same chips; it reads from where both were placed."""
+    shard, pipeline, room = _shard(own), stages(own.model, own.plan.pp), storage_of(own)
+    held = [needs[min(i, len(needs) - 1)] for i in range(len(pipeline))] if len(pipeline) > 1 else needs[-1:]
+    setting = _setting(own, shard, held[0], room, target.requests, explain)
+    settings = _placed(setting, held, room)
+    return target.replace(scenario=own, stages=pipeline, settings=settings)
 
 
 def _shard(scenario: Scenario) -> Shard:
@@ -175,18 +204,6 @@ def _speeds(plan: Plan, chip: Chip, dtype: str) -> dict[str, Speed]:
     return speeds
 
 
-def _draft(scenario: Scenario, explain: bool) -> Case | None:
-    """The draft model on the same chips, cut like the attention of the target."""
-    plan = scenario.plan
-    if plan.draft is None:
-        return None
-    stages_of_draft = min(plan.pp, plan.draft.layers)
-    plain = plan.replace(draft=None, ep=1, pp=stages_of_draft, lora_rank=0, redundant_experts=0)
-    own = scenario.replace(model=plan.draft, plan=plain)
-    legal.check(own)
-    return prepare(own, explain)
-
-
 def _placed(setting: Setting, needs: list[Need], room: Storage) -> tuple[Setting, ...]:
     """A setting for each stage; the same one where a single memory leaves nothing to place."""
     if len(room.shelves) == 1:
@@ -203,6 +220,7 @@ def demand(scenario: Scenario, shard: Shard) -> Demand:
         input_tokens=usecase.input_tokens,
         output_tokens=usecase.output_tokens,
         beams=usecase.beams,
+        width=verified(plan),
         keep=plan.kv_keep,
         adapters=_adapters(plan),
         groups=plan.dp,

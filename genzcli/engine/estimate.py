@@ -9,7 +9,8 @@ from genzcli.engine.case import Case, prepare, running, storage_of
 from genzcli.engine.metrics import metrics
 from genzcli.engine.result import Estimate, Memory, Metrics, Phase
 from genzcli.engine.roofline import Parts
-from genzcli.engine.timing import Timing, time_decode, time_prefill
+from genzcli.engine.rounds import time_decode, time_prefill
+from genzcli.engine.timing import Timing
 from genzcli.numeric import both, is_array, where
 from genzcli.spec.workload import Scenario
 from genzcli.units import show
@@ -39,13 +40,31 @@ def _unfit(case: Case) -> Estimate:
     return Estimate(
         scenario=case.scenario,
         fits=False,
-        why=shortage(case.scenario, held),
+        why=_why(case),
         memory=held,
+        draft_memory=_draft_memory(case),
         metrics=Metrics(),
         phases={},
         concurrency=0,
         assumptions=(),
     )
+
+
+def _draft_memory(case: Case) -> Memory | None:
+    """What a draft's own chips hold; on the same chips it is in the target's."""
+    if case.draft is None or case.scenario.plan.draft_on is None:
+        return None
+    return case.draft.memory
+
+
+def _why(case: Case) -> str:
+    """What is short: on the plan's chips, or where these hold all, on the draft's own."""
+    held, site = case.memory, case.scenario.plan.draft_on
+    own_fits = not is_array(held.deficit_bytes) and held.deficit_bytes <= 0
+    if case.draft is not None and site is not None and own_fits:
+        why = shortage(case.draft.scenario, case.draft.memory)
+        return f"the draft {why.replace('each chip', f'each {site.platform.chip.name}')}"
+    return shortage(case.scenario, held)
 
 
 def shortage(scenario: Scenario, held: Memory) -> str:
@@ -84,6 +103,7 @@ def _answer(case: Case, fits: Flag, prefill: Timing, decode: Timing | None) -> E
         fits=fits,
         why=None,
         memory=case.memory,
+        draft_memory=_draft_memory(case),
         metrics=metrics(case, prefill, decode),
         phases=phases,
         concurrency=running(case),
@@ -92,14 +112,10 @@ def _answer(case: Case, fits: Flag, prefill: Timing, decode: Timing | None) -> E
 
 
 def _phase(case: Case, timing: Timing) -> Phase:
-    plan, platform = case.scenario.plan, case.scenario.platform
-    parts, power = timing.mean, energy.chip_power_w(platform)
-    columns = plan.tp * plan.dp
-    joules = None
-    if power is not None:
-        split = platform.chip.power_split
-        joules = energy.static_w(power, split, plan.chips) * parts.time
-        joules = joules + energy.dynamic_j(power, split, timing.work, columns)
+    plan, parts, site = case.scenario.plan, timing.mean, case.scenario.plan.draft_on
+    flop = timing.work.flop * (plan.tp * plan.dp)
+    if site is not None:
+        flop = flop + timing.away.flop * site.chips
     return Phase(
         time_s=parts.time,
         first_s=timing.first_s,
@@ -109,8 +125,8 @@ def _phase(case: Case, timing: Timing) -> Phase:
         network_s=parts.network,
         overhead_s=parts.overhead,
         bound=_largest(parts),
-        flop=timing.work.flop * columns,
-        energy_j=joules,
+        flop=flop,
+        energy_j=energy.energy_j(case.scenario, parts.time, timing.work, timing.away),
         operators=timing.rows,
     )
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from genzcli.engine import lora, mixers
-from genzcli.engine.speculation import expected_tokens
+from genzcli.engine.speculation import MTP, drafter, expected_tokens
 from genzcli.errors import PlanError
 from genzcli.numeric import any_true, both, is_array, negate
 from genzcli.spec.dtype import BITS, native, pattern
@@ -48,18 +48,26 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
     yield from _memory_problems(scenario)
     yield from _sparsity_problems(plan)
     yield from _adapter_problems(model, plan)
-    yield from _draft_problems(plan)
+    yield from _draft_problems(model, plan)
 
 
-def _draft_problems(plan: Plan) -> Iterator[Problem]:
+def _draft_problems(model: Model, plan: Plan) -> Iterator[Problem]:
     if plan.draft is None:
         return
     yield (
-        plan.chunk is not None and plan.batching == "continuous",
+        plan.draft == MTP and model.mtp is None,
         lambda: PlanError(
-            "a draft model and chunked prefill are not modelled together on a server",
+            f"{model.name} has no multi-token-prediction modules",
             where="--draft",
-            cure="leave out --chunk or --draft",
+            cure="name a model that drafts, or ngram; or give the model's file `mtp: {modules: 1}`",
+        ),
+    )
+    yield (
+        plan.draft_on is not None and not isinstance(plan.draft, Model),
+        lambda: PlanError(
+            f"{plan.draft} drafts on the chips of the model itself",
+            where="--draft-hardware",
+            cure="leave it out, or name a model that drafts: --draft MODEL",
         ),
     )
     yield (
@@ -150,7 +158,25 @@ def _adapter_problems(model: Model, plan: Plan) -> Iterator[Problem]:
 
 
 def check(scenario: Scenario) -> Flag:
-    """Raise the first problem of a scalar scenario; for arrays return where the plan is legal."""
+    """Raise the first problem of a scalar scenario; for arrays return where the plan is legal.
+
+    What drafts has to be possible too.
+    """
+    legal = _check(scenario)
+    draft = drafter(scenario)
+    if draft is None:
+        return legal
+    try:
+        return both(legal, _check(draft))
+    except PlanError as error:
+        where = error.where
+        if scenario.plan.draft_on is not None:
+            where = {"--tp": "--draft-chips", "--chips": "--draft-chips"}.get(where, where)
+        message = f"the draft {draft.model.name}: {error.message}"
+        raise PlanError(message, where=where, cure=error.cure) from None
+
+
+def _check(scenario: Scenario) -> Flag:
     legal: Flag = True
     for condition, error in problems(scenario):
         if not is_array(condition):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine import blocks, lora, residual
@@ -13,7 +14,7 @@ from genzcli.engine.result import Memory
 from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import ceil, floor, maximum, minimum, where
 from genzcli.spec.dtype import Precision
-from genzcli.spec.model import Model
+from genzcli.spec.model import Attention, LatentAttention, Model
 from genzcli.spec.noun import Noun, count, flag, noun, ratio
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Demand(Noun):
     input_tokens: Number = ratio("prompt tokens of each")
     output_tokens: Number = ratio("output tokens of each")
     beams: Number = ratio("beams of each")
+    width: Number = ratio("tokens of a beam in a decode pass: with drafts, one more than those", default=1)
     keep: Number = ratio("share of the cache's tokens that pruning keeps", default=1.0)
     adapters: Adapters | None = noun(Adapters, "LoRA adapters beside the weights", default=None)
     groups: Number = ratio("attention groups the batch is spread over")
@@ -81,7 +83,10 @@ def kv_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:
         mixer = model.blocks[name].mixer
         if mixer is not None:
             kept = prompt * demand.keep, output * demand.keep
-            total = total + repeat * held_bytes(mixer, *kept, demand.beams, demand.shard)
+            # A cache forgets rejected drafts by itself; of a state there is one for each token verified.
+            cached = isinstance(mixer, (Attention, LatentAttention))
+            beams = demand.beams if cached else demand.beams * demand.width
+            total = total + repeat * held_bytes(mixer, *kept, beams, demand.shard)
     return total
 
 
@@ -91,7 +96,7 @@ def slope(model: Model, stage: Stage, demand: Demand) -> Slope:
     width: Number = 0
     for name in stage.layers:
         width = maximum(width, blocks.peak_width(model.blocks[name], model.d_model, shard))
-    logits = demand.beams * model.vocab if stage.last else 0
+    logits = demand.beams * demand.width * model.vocab if stage.last else 0
     return Slope(
         weights=weights_bytes(model, stage, shard) + lora.stored_bytes(model, stage, demand.adapters, shard),
         kv_per_request=kv_bytes_per_request(model, stage, demand),
@@ -108,7 +113,7 @@ def activations_bytes(line: Slope, requests: Number, demand: Demand) -> Number:
     """
     inflight = maximum(requests / demand.pp, minimum(requests, 1))
     prompts = inflight if demand.together else minimum(inflight, 1)
-    tokens = maximum(prompts * demand.input_tokens, inflight * demand.beams)
+    tokens = maximum(prompts * demand.input_tokens, inflight * demand.beams * demand.width)
     if demand.activation_tokens is not None:
         tokens = minimum(tokens, demand.activation_tokens)
     return tokens * line.act_per_token + inflight * line.act_per_request
@@ -122,7 +127,7 @@ def largest_batch(line: Slope, room: Number, demand: Demand) -> Number:
     """
     # A stage of feed-forward layers alone holds nothing for a request.
     per_request = maximum(line.kv_per_request + line.act_per_request / demand.pp, 1e-30)
-    by_beams = room / (per_request + demand.beams * line.act_per_token / demand.pp)
+    by_beams = room / (per_request + demand.beams * demand.width * line.act_per_token / demand.pp)
     if demand.together:
         by_prompts = room / (per_request + demand.input_tokens * line.act_per_token / demand.pp)
     else:
@@ -144,7 +149,7 @@ def need(line: Slope, demand: Demand) -> Need:
 
 
 def heaviest(model: Model, pipeline: tuple[Stage, ...], demand: Demand) -> Slope:
-    """A draft model's bytes beside the target's: its heaviest stage, on every chip."""
+    """A draft model's bytes beside the target's: its heaviest stage, as every chip holds it."""
     lines = [slope(model, stage, demand) for stage in pipeline]
     worst = lines[0]
     for line in lines[1:]:
@@ -153,16 +158,21 @@ def heaviest(model: Model, pipeline: tuple[Stage, ...], demand: Demand) -> Slope
 
 
 def fit(
-    model: Model, storage: Storage, pipeline: tuple[Stage, ...], demand: Demand, beside: Slope | None = None
+    model: Model,
+    storage: Storage,
+    pipeline: tuple[Stage, ...],
+    demand: Demand,
+    beside: Mapping[int, Slope] | None = None,
 ) -> tuple[Memory, list[Need]]:
     """Memory of the busiest stage, the one with the most bytes in use, and what each stage needs.
 
-    `beside` is what a draft model adds to every stage.
+    `beside` is what drafts, by the position of the stage that holds it too.
     """
     capacity = storage.capacity
     reserved = capacity * storage.reserve
     bounds = tuple(limits(storage))
-    lines = [_with(slope(model, stage, demand), beside) for stage in pipeline]
+    drafts = beside or {}
+    lines = [_with(slope(model, stage, demand), drafts.get(i)) for i, stage in enumerate(pipeline)]
     needs = [need(line, demand) for line in lines]
     worst, most = needs[0], _largest(lines[0], bounds, demand)
     short = _short(needs[0], bounds)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine import feedforward, mixers, residual, reuse
 from genzcli.engine.ops import Bytes, Shard
+from genzcli.engine.speculation import predictor
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, ratio
 
@@ -25,6 +26,7 @@ class Parameters(Noun):
     feedforward: Number = ratio("MLPs, experts and routers of all layers")
     norms: Number = ratio("norms of all layers and the final one")
     inactive: Number = ratio("routed experts a token does not visit")
+    mtp: Number = ratio("multi-token-prediction modules, beside the total", default=0)
 
     @property
     def total(self) -> Number:
@@ -64,6 +66,8 @@ def parameters(model: Model) -> Parameters:
         stored = 1 if block.reuse is not None else repeat
         if block.mixer is not None:
             mixing = mixing + stored * mixers.weight_bytes(block.mixer, d_model, WHOLE)
+        if block.joins is not None:
+            mixing = mixing + repeat * block.joins * d_model * d_model
         if block.feedforward is not None:
             feeds = feeds + stored * feedforward.weight_bytes(block.feedforward, d_model, WHOLE)
             active = active + stored * feedforward.active_parameters(block.feedforward, d_model)
@@ -78,6 +82,7 @@ def parameters(model: Model) -> Parameters:
         feedforward=feeds,
         norms=norms,
         inactive=feeds - active,
+        mtp=_predictors(model),
     )
 
 
@@ -87,6 +92,13 @@ def _layers(model: Model) -> list[tuple[str, int]]:
     for name, repeat in model.stack:
         counts[name] = counts.get(name, 0) + repeat
     return list(counts.items())
+
+
+def _predictors(model: Model) -> Number:
+    """The modules without the embedding and the head, which they share with the model."""
+    if model.mtp is None:
+        return 0
+    return parameters(predictor(model, model.mtp, model.mtp.modules)).layers - model.d_model
 
 
 def kv_elements_per_token(model: Model) -> Number:

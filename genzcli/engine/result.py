@@ -109,6 +109,9 @@ class Estimate(Noun):
     fits: Flag = flag("the model and its cache fit in memory", default=False)
     why: str | None = text("what is short, by how much, when it does not fit", default=None)
     memory: Memory = noun(Memory, "per chip, busiest stage")
+    draft_memory: Memory | None = noun(
+        Memory, "the same of a draft's own chips; None where it shares the target's", default=None
+    )
     metrics: Metrics = noun(Metrics, "all None when it does not fit")
     phases: Mapping[str, Phase] = nouns(Phase, "prefill and decode (absent at one output token)")
     concurrency: Number = count("requests running at once, at most what memory holds", default=1)

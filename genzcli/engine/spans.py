@@ -74,7 +74,8 @@ class DecodeStep(Noun):
 
     @property
     def states_written(self) -> Number:
-        return self.sequences * self.beams
+        """One a token: a verification goes back to the state behind the last draft that was accepted."""
+        return self.tokens
 
     def span(self, window: Number | None = None, chunk: Number | None = None) -> Span:
         if chunk is not None:

@@ -1,4 +1,4 @@
-"""Prefill and decode of a case: which passes run, and how the pipeline schedules them."""
+"""Prefill and decode of one model: which passes run, and how the pipeline schedules them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from genzcli.engine.passes import Pipeline, Setting, Tokens
 from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts
 from genzcli.engine.spans import DecodeStep, Prefill
-from genzcli.engine.speculation import expected_tokens
-from genzcli.engine.table import Mix, Table, scaled
+from genzcli.engine.speculation import round_tokens, verified
+from genzcli.engine.table import Mix, Table
 from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt, where
-from genzcli.spec.noun import Noun, noun, other
+from genzcli.spec.noun import Noun, noun, other, ratio
+from genzcli.spec.workload import Scenario
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
@@ -30,72 +31,97 @@ class Timing(Noun):
     first_s: Number = other("first decode step, or the pass")
     last_s: Number = other("last decode step, or the pass")
     work: Parts = noun(Parts, "busy seconds of one chip of every stage, all micro-batches")
+    away: Parts = noun(Parts, "the same on the draft model's own chips", default=Parts())
     rows: tuple[OperatorTime, ...] = other("operator rows", default=())
     slot_s: Number = other("time one micro-batch keeps a stage from the next", default=0.0)
     pass_s: Number = other("time of one pass through all stages", default=0.0)
     passes: Number = other("passes that a prompt, or the batch of prompts, needs", default=1)
 
 
-def time_prefill(case: Case) -> Timing:
-    """The pass over the prompts: of the whole batch when it arrives together, of one request otherwise.
+def prefill_of(case: Case, prompts: Number = 1) -> Timing:
+    """The pass over the prompts: of the whole batch when it arrives together, else of `prompts` requests.
 
-    With a chunk, the passes that they need. A draft model reads the prompt too.
+    With a chunk, the passes that they need.
     """
-    timed = _prefill_of(case)
-    if case.draft is None:
-        return timed
-    draft = _prefill_of(case.draft)
-    return _together(timed, 1, draft, 1).replace(
-        slot_s=timed.slot_s + draft.slot_s, pass_s=timed.pass_s + draft.pass_s, passes=timed.passes
-    )
-
-
-def _prefill_of(case: Case) -> Timing:
     scenario = case.scenario
-    together = case.requests if scenario.plan.batching == "static" else 1
-    prompt = scenario.usecase.input_tokens
-    new = maximum(prompt * (1 - scenario.plan.prefix_hit), 1)  # the last token at least is computed
+    together = case.requests if scenario.plan.batching == "static" else prompts
+    new = new_tokens(scenario)
     if scenario.plan.chunk is not None:
-        return _time_chunks(case, together, new, scenario.plan.chunk)
+        count = ceil(together * new / scenario.plan.chunk)
+        return chunk_pass(case, Chunk(tokens=together * new / count, passes=count))
     micro = minimum(together, scenario.plan.pp)
     each = together / micro
-    visits = (Prefill(sequences=each, new=new, past=prompt - new),)
-    return _time_passes(case, visits, Tokens(tokens=each * new, sequences=each, heads=each), micro)
+    past = scenario.usecase.input_tokens - new
+    visits = (Prefill(sequences=each, new=new, past=past),)
+    return time_passes(case, visits, Tokens(tokens=each * new, sequences=each, heads=each), micro)
 
 
-def _time_chunks(case: Case, together: Number, new: Number, chunk: Number) -> Timing:
-    """Prompts in passes of `chunk` tokens, where the decode tokens of the other requests come first.
+def new_tokens(scenario: Scenario) -> Number:
+    """Prompt tokens that are computed: those that no prefix cache has, the last one at least."""
+    return maximum(scenario.usecase.input_tokens * (1 - scenario.plan.prefix_hit), 1)
 
-    Of C requests of `new` prompt tokens and T steps, d = min(C - 1, chunk T / (new + T Sb)) decode in a pass
-    on average: all others, or as many as prompts let through when these set the pace. A pass has
-    chunk - d Sb tokens left, so a prompt needs n = new / that, and short prompts share a pass as far as
-    others wait for it. A static batch has nobody decoding yet, and its last chunk may be partly empty.
+
+class Chunk(Noun):
+    """A mean pass of chunked prefill: prompt tokens, and requests that decode along."""
+
+    tokens: Number = ratio("prompt tokens of a pass")
+    passes: Number = ratio("passes that a prompt, or the batch of prompts, needs")
+    decoding: Number = ratio("requests that decode in it", default=0)
+    width: Number = ratio("tokens of each of their beams", default=1)
+    scored: Number = ratio("of these, tokens that the head sees", default=1)
+
+
+def server_chunk(case: Case, chunk: Number) -> Chunk:
+    """What a pass of `chunk` tokens holds on a server, where decode tokens come first.
+
+    A request of `new` prompt tokens decodes in R passes, w tokens of each beam at a time: R = td - 1 and
+    w = 1, or its rounds and N + 1 with drafts. Of C requests, d = min(C - 1, chunk R / (new + R w Sb)) decode
+    in a pass on average: all others, or as many as prompts let through when these set the pace. A pass has
+    chunk - d w Sb tokens left, so a prompt needs n = new / that, and short prompts share a pass as far as
+    others wait for it. Tokens are conserved: then a cycle has C (new + R w Sb) / chunk full passes.
     """
-    usecase = case.scenario.usecase
-    steps, others = usecase.output_tokens - 1, case.requests - 1
-    if case.scenario.plan.batching == "static":
-        decoding: Number = 0
-        count = ceil(together * new / chunk)
-        tokens = together * new / count
-    else:
-        decoding = minimum(others, chunk * steps / (new + steps * usecase.beams))
-        room = maximum(chunk - decoding * usecase.beams, 1)
-        alone = where(others > 0, minimum(steps / maximum(others, 1), 1), 1)
-        count = maximum(maximum(new / room, alone), 1 / case.requests)  # never more prompts than there are
-        tokens = new / count
-    size = minimum(tokens, new)
+    scenario = case.scenario
+    plan, usecase, new = scenario.plan, scenario.usecase, new_tokens(scenario)
+    width, others = verified(plan), case.requests - 1
+    rounds = (usecase.output_tokens - 1) / round_tokens(plan, usecase)
+    decoding = minimum(others, chunk * rounds / (new + rounds * width * usecase.beams))
+    room = maximum(chunk - decoding * width * usecase.beams, 1)
+    alone = where(others > 0, minimum(rounds / maximum(others, 1), 1), 1)
+    count = maximum(maximum(new / room, alone), 1 / case.requests)  # never more prompts than there are
+    return Chunk(tokens=new / count, passes=count, decoding=decoding, width=width, scored=width)
+
+
+def chunk_pass(case: Case, chunk: Chunk) -> Timing:
+    """The passes of a prompt in chunks, each with those who decode along.
+
+    A static batch has nobody decoding yet, and its last chunk may be partly empty.
+    """
+    usecase, new = case.scenario.usecase, new_tokens(case.scenario)
+    size = minimum(chunk.tokens, new)
+    prompts = chunk.tokens / size
     start = usecase.input_tokens - new
-    visits: tuple[Prefill | DecodeStep, ...] = (
-        Prefill(sequences=tokens / size, new=size, past=start, whole=new),
-    )
+    visits: tuple[Prefill | DecodeStep, ...] = (Prefill(sequences=prompts, new=size, past=start, whole=new),)
     if case.scenario.plan.batching == "continuous":
-        visits = (*visits, _step(case, decoding, maximum(usecase.output_tokens / 2, 1)))
-    beside = decoding * usecase.beams
-    work = Tokens(tokens=tokens + beside, sequences=tokens / size + decoding, heads=tokens / size + beside)
-    return _time_passes(case, visits, work, count).replace(passes=count)
+        middle = maximum(usecase.output_tokens / 2, 1)
+        visits = (*visits, _step(case, chunk.decoding, middle).replace(width=chunk.width))
+    beside = chunk.decoding * usecase.beams
+    work = Tokens(
+        tokens=chunk.tokens + beside * chunk.width,
+        sequences=prompts + chunk.decoding,
+        heads=prompts + beside * chunk.scored,
+    )
+    return time_passes(case, visits, work, chunk.passes).replace(passes=chunk.passes)
 
 
-def _time_passes(case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tokens, count: Number) -> Timing:
+def step_between(case: Case, decoding: Number, passes: Number) -> Timing:
+    """`passes` steps of one token, half way through the output, of `decoding` requests beside no prompt."""
+    usecase = case.scenario.usecase
+    visit = _step(case, decoding, maximum(usecase.output_tokens / 2, 1))
+    work = Tokens(tokens=visit.tokens, sequences=decoding, heads=visit.tokens)
+    return time_passes(case.under("decode"), (visit,), work, passes).replace(passes=passes)
+
+
+def time_passes(case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tokens, count: Number) -> Timing:
     """`count` equal passes, one behind the other through the pipeline."""
     table = Table(case)
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, work.tokens, rows))
@@ -120,36 +146,11 @@ def _kernels_of(visit: Prefill | DecodeStep) -> Callable[[Setting, str, list[Ope
     return lambda setting, name, rows: passes.run_kernels(setting, name, visit, rows)
 
 
-def time_decode(case: Case) -> Timing | None:
-    """Mean, first and last decode step; None when one token is all that is asked for.
+def decode_of(case: Case, width: Number = 1, scored: Number | None = None) -> Timing | None:
+    """Mean, first and last decode step, `width` tokens of every beam at a time; None for a single token.
 
-    With a draft model, N of its steps and one verification, over the tokens that they yield.
+    The head sees `scored` of them, all if left out.
     """
-    plan = case.scenario.plan
-    if case.draft is None:
-        return _decode_of(case, 1)
-    verify, draft = _decode_of(case, plan.draft_tokens + 1), _decode_of(case.draft, 1)
-    if verify is None or draft is None:
-        return None
-    # A request of few tokens still takes a whole round.
-    yielded = minimum(expected_tokens(plan), maximum(case.scenario.usecase.output_tokens - 1, 1))
-    return _together(verify, 1 / yielded, draft, plan.draft_tokens / yielded)
-
-
-def _together(target: Timing, share: Number, draft: Timing, times: Number) -> Timing:
-    """The target's passes and the draft's, weighted."""
-    drafted = tuple(scaled(row, times).replace(block=f"draft {row.block}") for row in draft.rows)
-    return Timing(
-        mean=target.mean * share + draft.mean * times,
-        first_s=target.first_s * share + draft.first_s * times,
-        last_s=target.last_s * share + draft.last_s * times,
-        work=target.work * share + draft.work * times,
-        rows=(*drafted, *(scaled(row, share) for row in target.rows)),
-    )
-
-
-def _decode_of(case: Case, width: Number) -> Timing | None:
-    """Decode steps of one model, `width` tokens of every beam at a time."""
     scenario = case.scenario
     steps = scenario.usecase.output_tokens - 1
     if not is_array(steps) and steps < 1:
@@ -159,7 +160,8 @@ def _decode_of(case: Case, width: Number) -> Timing | None:
     micro = minimum(case.requests, scenario.plan.pp)
     each = case.requests / micro
     tokens = each * scenario.usecase.beams * width
-    work = Tokens(tokens=tokens, sequences=each, heads=tokens)
+    heads = tokens if scored is None else each * scenario.usecase.beams * scored
+    work = Tokens(tokens=tokens, sequences=each, heads=heads)
     table, visit = Table(case), _step(case, each, 1).replace(width=width)
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, tokens, rows))
     inside = table.layers(lambda setting, name, rows: _mean_kernels(setting, name, visit, steps, rows))

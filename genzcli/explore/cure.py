@@ -82,7 +82,10 @@ def _doublings(scenario: Scenario) -> list[int]:
 def _all(
     scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int], before: Estimate
 ) -> Iterator[Cure | None]:
-    yield from _more_chips(scenario, slos, fixed, before)
+    if before.draft_memory is not None and not before.fits and before.memory.deficit_bytes <= 0:
+        yield _more_draft_chips(scenario, slos, before)
+    else:
+        yield from _more_chips(scenario, slos, fixed, before)
     yield from _narrower(scenario, slos, before)
     yield from _smaller_batch(scenario, slos, before)
 
@@ -114,6 +117,19 @@ def _more_chips(
     if least.plan.chips % whole:
         counts = [n for n in _counts(scenario) if n > least.plan.chips and n % whole == 0]
         yield _on_chips(scenario, free, (), before, counts, shown=slos)
+
+
+def _more_draft_chips(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:
+    """The smallest power of two of its own chips on which a draft fits."""
+    site = scenario.plan.draft_on
+    if site is None:
+        return None
+    for chips in (2**i for i in range(11)):
+        plan = scenario.plan.replace(draft_on=site.replace(chips=chips))
+        cure = _cure(f"--draft-chips {chips}", scenario.replace(plan=plan), slos, before)
+        if cure is not None:
+            return cure
+    return None
 
 
 def _on_chips(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from genzcli.engine.estimate import shortage
+from genzcli.engine.estimate import estimate, shortage
 from genzcli.engine.result import BOUNDS, Memory
 from genzcli.errors import PlanError
 from genzcli.explore import grid
@@ -135,6 +135,8 @@ def why(block: Block, index: int) -> str | None:
         **{name: float(block.columns[name][index]) for name in grid.MEMORY},
         tiers={name: float(size[index]) for name, size in block.tiers.items()},
     )
+    if held.deficit_bytes <= 0:  # what is short is a draft's own chips, which the columns do not have
+        return estimate(block.scenario(index)).why
     return shortage(block.scenario(index), held)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genzcli.report.page import Page, Table
 from genzcli.report.plain import Line, lines
@@ -29,6 +29,9 @@ from genzcli.spec.model import (
 from genzcli.spec.noun import Noun
 from genzcli.spec.source import Source
 from genzcli.units import NONE
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
 
 Shown = Callable[[Any], str]
 
@@ -207,7 +210,7 @@ def _model(model: Model) -> Iterator[Table]:
     counted = parameters(model)
     yield _architecture(model)
     published = model.published
-    parts = (
+    parts: list[tuple[str, Number]] = [
         ("embedding", counted.embedding),
         ("LM head", counted.head),
         ("attention", counted.attention),
@@ -215,7 +218,9 @@ def _model(model: Model) -> Iterator[Table]:
         ("norms", counted.norms),
         ("total", counted.total),
         ("active", counted.active),
-    )
+    ]
+    if counted.mtp:
+        parts.append(("MTP, held when it drafts", counted.mtp))
     stated = {"total": published.parameters, "active": published.active_parameters} if published else {}
     rows = tuple(
         (name, many(value, 4), f"{value / counted.total * 100:.1f} %", many(stated.get(name), 4))
@@ -250,6 +255,9 @@ def _architecture(model: Model) -> Table:
             rows.append((f"  {'└' if position == len(parts) else '├'} {part}", shape, size))
     if not model.tied_embeddings:
         rows.append(("LM head", f"{width} × {count(model.vocab)}", many(model.vocab * model.d_model)))
+    if model.mtp is not None:
+        kind = f"stream and next token's embedding joined, one {model.mtp.block} layer each"
+        rows.append((f"{count(model.mtp.modules)} × MTP module", kind, ""))
     return Table("Architecture", ("part", "shape", "parameters each"), "llr", tuple(rows))
 
 

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from genzcli.engine.legal import part_dtype
-from genzcli.engine.result import BOUNDS, Estimate, OperatorTime, Phase
+from genzcli.engine.result import BOUNDS, Estimate, Memory, OperatorTime, Phase
+from genzcli.engine.speculation import link
 from genzcli.report.answer import NOT_MODELLED, Answer
 from genzcli.spec.dtype import PARTS
+from genzcli.spec.model import Model
+from genzcli.spec.workload import Plan
 
 if TYPE_CHECKING:
     from genzcli.explore.cure import Cure
@@ -48,7 +51,8 @@ def run_document(answer: Answer) -> dict[str, Any]:
         "fits": bool(estimate.fits),
         "why": estimate.why,
         "bound": bound(estimate),
-        "memory": memory(estimate),
+        "memory": memory(estimate.memory),
+        "draft_memory": None if estimate.draft_memory is None else memory(estimate.draft_memory),
         "metrics": metrics(estimate),
         "phases": {name: _phase(estimate.phases.get(name)) for name in ("prefill", "decode")},
         "slos": [_slo(item) for item in answer.judged],
@@ -63,6 +67,7 @@ def scenario(answer: Answer) -> dict[str, Any]:
     """The question with everything resolved."""
     asked = answer.estimate.scenario
     plan, usecase, precision = asked.plan, asked.usecase, asked.plan.precision
+    site = plan.draft_on
     return {
         "name": asked.name or None,
         "model": asked.model.name,
@@ -107,7 +112,10 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "fused": plan.fused,
         "overlap": plan.overlap,
         "chunk": plan.chunk,
-        "draft": plan.draft.name if plan.draft is not None else None,
+        "draft": drafting(plan),
+        "draft_hardware": None if site is None else site.platform.name,
+        "draft_chips": None if site is None else site.chips,
+        "draft_latency_ms": None if site is None else ms(link(asked.platform, site)[0]),
         "draft_tokens": plan.draft_tokens if plan.draft is not None else None,
         "accept": plan.accept if plan.draft is not None else None,
         "expectation": plan.expectation if plan.draft is not None else None,
@@ -134,9 +142,13 @@ def _computed(asked: Scenario) -> dict[str, str | None]:
     return found if asked.model.has_experts else {**found, "experts": None}
 
 
-def memory(estimate: Estimate) -> dict[str, Any]:
+def drafting(plan: Plan) -> str | None:
+    """What drafts: a model by its name, mtp or ngram."""
+    return plan.draft.name if isinstance(plan.draft, Model) else plan.draft
+
+
+def memory(held: Memory) -> dict[str, Any]:
     """Bytes on one chip of the busiest stage."""
-    held = estimate.memory
     keys = ("weights", "kv", "activations", "reserved", "used", "capacity")
     return {
         **{f"{key}_bytes": getattr(held, f"{key}_bytes") for key in keys},

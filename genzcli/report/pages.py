@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from genzcli.engine.result import BOUNDS, OperatorTime, Phase
+from genzcli.engine.result import BOUNDS, Memory, OperatorTime, Phase
 from genzcli.report.answer import NOT_MODELLED, Answer
 from genzcli.report.headline import headline
-from genzcli.report.json import largest
+from genzcli.report.json import drafting, largest
 from genzcli.report.page import Page, Table
 from genzcli.report.words import (
     count,
@@ -22,6 +22,7 @@ from genzcli.report.words import (
     with_unit,
 )
 from genzcli.spec.metric import METRICS, label
+from genzcli.spec.workload import Plan
 from genzcli.units import NONE
 
 
@@ -50,7 +51,9 @@ def _tables(answer: Answer, explain: bool) -> Iterator[Table]:
     if answer.estimate.fits:
         yield _metrics(answer)
         yield _phases(answer)
-    yield _memory(answer)
+    yield _memory("Memory per chip", answer.estimate.memory)
+    if answer.estimate.draft_memory is not None:
+        yield _memory("Memory per chip of the draft", answer.estimate.draft_memory)
     if answer.judged and answer.estimate.fits:
         yield _objectives(answer)
     if explain:
@@ -72,8 +75,18 @@ def _asked(answer: Answer) -> str:
         " ".join(degrees) or "tp 1",
         formats(plan.precision, answer.compute_dtype),
         f"profile {scenario.profile.name}",
+        *_drafted(plan),
     ]
     return " · ".join(parts)
+
+
+def _drafted(plan: Plan) -> Iterator[str]:
+    """`4 drafts of llama-3.1-8b on 2 × l40s`."""
+    if plan.draft is None:
+        return
+    site, drafts = plan.draft_on, f"{count(plan.draft_tokens)} draft{'s' * (plan.draft_tokens != 1)}"
+    where = "" if site is None else f" on {count(site.chips)} × {site.platform.chip.name}"
+    yield f"{drafts} of {drafting(plan)}{where}"
 
 
 def _waits(answer: Answer) -> bool:
@@ -125,8 +138,7 @@ def _phases(answer: Answer) -> Table:
     return Table("Phases", ("phase", "time", "bound by", *BOUNDS), "lrlrrrr", tuple(rows))
 
 
-def _memory(answer: Answer) -> Table:
-    held = answer.estimate.memory
+def _memory(title: str, held: Memory) -> Table:
     share = held.used_bytes / held.capacity_bytes if held.capacity_bytes else None
     words = (held.weights_bytes, held.kv_bytes, held.activations_bytes, held.reserved_bytes)
     row = (
@@ -136,7 +148,7 @@ def _memory(answer: Answer) -> Table:
         count(held.max_batch),
     )
     columns = ("weights", "KV cache", "activations", "reserved", "used", "capacity", "max batch")
-    return Table("Memory per chip", columns, "rrrrrrr", (row,))
+    return Table(title, columns, "rrrrrrr", (row,))
 
 
 def _objectives(answer: Answer) -> Table:

@@ -208,6 +208,9 @@ class Block(Noun):
     mixer: Mixer | None = other("how tokens see each other", default=None)
     feedforward: FeedForward | None = other("an `mlp` or a `moe`", default=None)
     norms: Number = count("normalisations a layer", default=2, least=0)
+    joins: Number | None = count(
+        "streams that are joined and projected to one ahead of the layer", default=None, least=2
+    )
     parallel: bool = flag(
         "attention and MLP read the same input, one all-reduce for both (GPT-J)", default=False
     )
@@ -219,6 +222,17 @@ class Block(Noun):
         "rank of a low-rank branch beside the mixer (LAuReL, arXiv 2411.07501)", default=None
     )
     reuse: Reuse | None = noun(Reuse, "its layers share one set of weights", default=None)
+
+
+class Mtp(Noun):
+    """Multi-token prediction: modules that draft, each with one layer of its own.
+
+    A module joins the stream with the embedding of the next token, projects 2 D to D, runs one layer, and
+    drafts a token through the model's own embedding and head. Source: DeepSeek-V3, arXiv 2412.19437, 2.2.
+    """
+
+    modules: Number = count("distinct modules; a token further ahead reuses the last one", default=1)
+    block: str = text("the kind of layer in a module, one of the model's blocks", default="layer")
 
 
 class Published(Noun):
@@ -247,6 +261,7 @@ class Model(Noun):
     positions: Number = count("rows of a learned position embedding; 0 if none", least=0, default=0)
     max_context: Number | None = count("longest context the authors trained for", default=None)
     precision: Precision = other("the published storage format", default=Precision.of("bf16"))
+    mtp: Mtp | None = noun(Mtp, "multi-token-prediction modules, beside the layers", default=None)
     published: Published | None = noun(Published, "parameter counts the authors state", default=None)
     aliases: tuple[str, ...] = texts("other names that mean exactly this model", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})

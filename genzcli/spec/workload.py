@@ -37,6 +37,17 @@ class UseCase(Noun):
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
 
 
+class DraftSite(Noun):
+    """Chips of their own for the draft model, beside those of the plan."""
+
+    platform: Platform = noun(Platform, "on what it drafts")
+    profile: Profile = noun(Profile, "how well the software uses its chips")
+    chips: Number = count("chips that share it, tensor parallel", most=1e5, default=1)
+    latency_s: Number | None = quantity(
+        "s", "one way to the plan's chips; that of the slower network if left out", least=0, default=None
+    )
+
+
 class Plan(Noun):
     """How the model is laid over the chips and served.
 
@@ -68,7 +79,13 @@ class Plan(Noun):
     chunk: Number | None = count(
         "chunked prefill: tokens of a pass, decode tokens first and prompt for the rest", default=None
     )
-    draft: Model | None = other("speculative decoding: the model that drafts", default=None)
+    draft: Model | str | None = other(
+        "speculative decoding: the model that drafts, `mtp` for the model's own modules, or `ngram`",
+        default=None,
+    )
+    draft_on: DraftSite | None = noun(
+        DraftSite, "chips of their own for the draft model; those of the plan if left out", default=None
+    )
     draft_tokens: Number = count("tokens drafted ahead of a verification", default=4)
     accept: Number = ratio("chance that a drafted token is accepted", least=0, most=1, default=0.7)
     expectation: str = choice(

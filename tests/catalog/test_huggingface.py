@@ -67,6 +67,18 @@ PRECISIONS = {
     "Qwen--Qwen3-0.6B": ("bf16", "", "bf16", "bf16"),
 }
 
+#: Multi-token-prediction modules, and the block in each.
+PREDICTING = {
+    "MiniMaxAI--MiniMax-M2.5": (3, "layer"),
+    "Qwen--Qwen3.5-122B-A10B": (1, "attention"),
+    "Qwen--Qwen3.5-27B": (1, "attention"),
+    "XiaomiMiMo--MiMo-7B-Base": (1, "layer"),
+    "deepseek-ai--DeepSeek-R1": (1, "moe"),
+    "deepseek-ai--DeepSeek-V3.2": (1, "moe"),
+    "nvidia--GLM-5-NVFP4": (1, "moe"),
+    "stepfun-ai--Step-3.7-Flash-FP8": (3, "local-dense"),
+}
+
 LLAMA: dict[str, Any] = {
     "model_type": "llama",
     "hidden_size": 64,
@@ -564,6 +576,48 @@ def test_junk_is_one_line(text: str, tmp_path: Path) -> None:
 def test_a_hub_name_is_not_fetched() -> None:
     with pytest.raises(GenzError, match=r"download config\.json from huggingface\.co/maker/model"):
         document("maker/model", None)
+
+
+# --- prediction modules ---
+
+
+@needs_data
+@pytest.mark.parametrize("name", REAL)
+def test_prediction_modules_of_real_configs(name: str) -> None:
+    found = Catalog().model(str(CONFIGS / f"{name}_config.json")).mtp
+    assert (found and (found.modules, found.block)) == PREDICTING.get(name)
+
+
+def test_a_prediction_module_of_a_kind_that_no_layer_has_is_a_block_of_its_own() -> None:
+    mixture = {
+        **LLAMA,
+        "model_type": "mimo_v2_flash",
+        "head_dim": 16,
+        "swa_num_attention_heads": 4,
+        "swa_head_dim": 16,
+        "sliding_window": 128,
+        "hybrid_layer_pattern": [0, 1, 1, 0],
+        "moe_layer_freq": [0, 1, 1, 1],
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32,
+        "num_nextn_predict_layers": 2,
+    }
+    model = build(parse(convert(mixture, "toy", ("toy", "")), "toy"), Model)
+    assert model.mtp is not None
+    assert (model.mtp.modules, model.mtp.block) == (2, "local-dense")
+    assert model.blocks["local-dense"].mixer.window == 128  # type: ignore[union-attr]
+    assert "local-dense" not in dict(model.stack)
+
+
+@pytest.mark.parametrize(
+    "words", [{"use_mtp": False}, {"mtp_transformer_layers": 2}, {"num_mtp_modules": 0}], ids=str
+)
+def test_modules_that_are_off_or_stack_layers_are_left_out(words: dict[str, Any]) -> None:
+    config = {**MIXTRAL, "model_type": "minimax_m2", "num_mtp_modules": 3, **words}
+    text = convert(config, "toy", ("toy", ""))
+    assert build(parse(text, "toy"), Model).mtp is None
+    assert ("Left out: multi-token-prediction layers" in text) is ("mtp_transformer_layers" in words)
 
 
 # --- the file ---

@@ -174,6 +174,22 @@ def test_mimo_is_the_checkpoint_less_its_prediction_layer() -> None:
     model, count = load("mimo-7b"), parameters(load("mimo-7b"))
     prediction_layer = count.layers / model.layers + 2 * model.d_model**2
     assert count.total + prediction_layer == pytest.approx(7.83e9, rel=1e-3)
+    assert count.mtp == pytest.approx(prediction_layer, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "modules", "each"),
+    [
+        ("deepseek-v3", 1, 11.5e9),  # README_WEIGHTS.md of deepseek-ai/DeepSeek-V3, embedding and head shared
+        ("deepseek-r1", 1, 11.5e9),
+        ("mimo-v2-flash", 3, 0.33e9),  # README.md of XiaomiMiMo/MiMo-V2-Flash
+    ],
+)
+def test_prediction_modules_have_the_published_size(name: str, modules: int, each: float) -> None:
+    model = load(name)
+    assert model.mtp is not None
+    assert model.mtp.modules == modules
+    assert parameters(model).mtp / modules == pytest.approx(each, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ RUNS = [
     "mixtral-8x7b hgx-h100 --concurrency 16 --tp 4 --dp 2",
     "llama-3.1-8b tpu-v5e -o 1 --slo tpot=1ms",
     "llama-3.1-8b h100-sxm -n 4 --pp 2",
+    "llama-3.1-70b hgx-h100 --draft llama-3.1-8b --draft-hardware h100-sxm",
 ]
 
 
@@ -42,7 +43,8 @@ def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         for key, item in value.items():
             inner = f"{path}.{'*' if path in OPEN else key}" if path else key
             yield inner, item
-            yield from walk(item, inner)
+            # The page says once what stands in both.
+            yield from walk(item, "memory" if inner == "draft_memory" else inner)
     if isinstance(value, list):
         for item in value:
             if not isinstance(item, dict):

@@ -99,7 +99,7 @@ class TestFill:
 
         def of(sequences: int) -> Any:
             visit = DecodeStep(sequences=sequences, beams=1, prompt=context, step=1)
-            return seconds(softmax.kernel(mixer, visit, shard, flash=True), **fit)
+            return seconds(softmax.kernels(mixer, visit, shard, flash=True)[0], **fit)
 
         assert of(batch) <= of(batch + 1) * (1 + 1e-12)
 
@@ -111,7 +111,7 @@ class TestFill:
 
         def of(keys: int) -> Any:
             visit = DecodeStep(sequences=batch, beams=1, prompt=keys, step=1)
-            return seconds(softmax.kernel(mixer, visit, shard, flash=True), **fit)
+            return seconds(softmax.kernels(mixer, visit, shard, flash=True)[0], **fit)
 
         for step in (1, 7, 128):
             assert of(context) <= of(context + step) * 1.01
@@ -119,7 +119,7 @@ class TestFill:
     def test_the_groups_of_attention(self) -> None:
         """Sequences times KV heads of a chip, with the query heads of each."""
         visit = DecodeStep(sequences=3, beams=2, prompt=10, step=5)
-        operator = softmax.kernel(attention(), visit, Shard(tp=2, size=SIZE), flash=True)
+        operator = softmax.kernels(attention(), visit, Shard(tp=2, size=SIZE), flash=True)[0]
         heads, kv_heads = attention().heads / 2, max(1, attention().kv_heads / 2)
         assert (operator.groups, operator.rows) == (3 * kv_heads, 3 * 2 * heads)
 
@@ -176,7 +176,7 @@ def test_grid_equals_scalar() -> None:
 
     def of(sequences: Any) -> Any:
         visit = DecodeStep(sequences=sequences, beams=1, prompt=1000, step=3)
-        return roofline.time(softmax.kernel(mixer, visit, shard, flash=True), there).time
+        return roofline.time(softmax.kernels(mixer, visit, shard, flash=True)[0], there).time
 
     batches = np.array([1.0, 2, 5, 17, 64, 300])
     assert [*of(batches)] == [of(batch) for batch in batches.tolist()]

@@ -139,11 +139,14 @@ def write(config: Config, draft: Draft, name: tuple[str, str], origin: str = "")
 
 
 def _layers(draft: Draft) -> list[str]:
-    blocks, order = named(draft.layers)
+    predicting = [] if draft.mtp is None else [draft.mtp[1]]
+    blocks, order = named([*draft.layers, *predicting])
+    lines = _modules(draft, order.pop(), blocks) if predicting else []
     if len(blocks) == 1:
         body = next(iter(blocks.values()))
-        return [f"layers: {len(order)}", *(f"{key}: {flow(value)}" for key, value in body.items())]
-    lines = ["blocks:"]
+        lines.append(f"layers: {len(order)}")
+        return [*lines, *(f"{key}: {flow(value)}" for key, value in body.items())]
+    lines.append("blocks:")
     for name, body in blocks.items():
         lines += [f"  {name}:", *(f"    {key}: {flow(value)}" for key, value in body.items())]
     lines.append("layers:")
@@ -153,6 +156,12 @@ def _layers(draft: Draft) -> list[str]:
         else:
             lines.append(f"  - {{pattern: [{', '.join(pattern)}], repeat: {repeat}}}")
     return lines
+
+
+def _modules(draft: Draft, block: str, blocks: Mapping[str, Any]) -> list[str]:
+    """The multi-token-prediction modules; their block is the only one, or named."""
+    modules = {"modules": draft.mtp[0] if draft.mtp else 0}
+    return [f"mtp: {flow(modules | ({'block': block} if len(blocks) > 1 else {}))}"]
 
 
 def _precision(words: Mapping[str, str]) -> str:

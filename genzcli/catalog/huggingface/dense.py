@@ -17,8 +17,10 @@ def stack(config: Config, windows: list[int | None], feed: Layer, **block: Any) 
 
 def llama(config: Config) -> Draft:
     """Llama and what copies it: gated MLP, two norms, full attention."""
-    parts.prediction_layers(config)
-    return Draft(config, stack(config, [None] * depth(config), parts.mlp(config)))
+    if config.family != "mimo":
+        parts.prediction_layers(config)
+        return Draft(config, stack(config, [None] * depth(config), parts.mlp(config)))
+    return parts.predicting(config, Draft(config, stack(config, [None] * depth(config), parts.mlp(config))))
 
 
 def mistral(config: Config) -> Draft:

@@ -35,6 +35,7 @@ class Draft:
         self.precision: dict[str, str] = {}
         self.expert_format = ""
         self.notes: list[str] = []
+        self.mtp: tuple[int, Layer] | None = None  # modules that predict, and the layer in each
 
     @property
     def has_experts(self) -> bool:

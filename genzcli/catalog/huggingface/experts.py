@@ -45,8 +45,7 @@ def mixtral(config: Config) -> Draft:
 
 def minimax_m2(config: Config) -> Draft:
     """MiniMax-M2: like Mixtral, its experts named otherwise."""
-    parts.prediction_layers(config)
-    return mixtral(config)
+    return parts.predicting(config, mixtral(config))
 
 
 def gpt_oss(config: Config) -> Draft:
@@ -91,11 +90,11 @@ def llama4(config: Config) -> Draft:
 
 def glm4_moe(config: Config) -> Draft:
     """GLM-4.5 to 4.7, dots.llm1 and their like: dense first layers, shared experts, GQA."""
-    parts.prediction_layers(config)
     d_expert = config.count("moe_intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
     mixers = windowed(config, [None] * depth(config))
-    return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
+    draft = Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
+    return parts.predicting(config, draft)
 
 
 # --- latent attention ---
@@ -124,13 +123,14 @@ def latent(config: Config) -> Layer:
 
 def deepseek(config: Config) -> Draft:
     """DeepSeek V2, V3 and V3.2, Kimi K2, GLM-5 and GLM-4.7-Flash: latent attention, shared experts."""
-    parts.prediction_layers(config)
     if config.get("n_routed_experts", "num_experts", "num_local_experts") is None:
+        parts.prediction_layers(config)
         return Draft(config, [{"mla": latent(config), "mlp": parts.mlp(config)}] * depth(config))
     d_expert = config.count("moe_intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
     mixers = indexed(config, latent(config))
-    return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
+    draft = Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
+    return parts.predicting(config, draft)
 
 
 def indexed(config: Config, mixer: Layer) -> list[Layer]:
@@ -230,7 +230,10 @@ def _compressed(config: Config, ratio: int) -> Layer:
 
 
 def mimo_v2(config: Config) -> Draft:
-    """MiMo-V2-Flash: local layers with heads of their own, values narrower than keys."""
+    """MiMo-V2-Flash: local layers with heads of their own, values narrower than keys.
+
+    Its prediction modules are local and dense, as its report says (arXiv 2601.02780).
+    """
     config.note("attention sinks")
     layers = depth(config)
     pattern = config.list("hybrid_layer_pattern", length=layers)
@@ -244,8 +247,8 @@ def mimo_v2(config: Config) -> Draft:
     mixers = [{"attention": dict(local) if item else dict(whole)} for item in pattern]
     d_expert = config.count("moe_intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=parts.shared_width(config, d_expert))
-    parts.prediction_layers(config)
-    return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
+    draft = Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))
+    return parts.predicting(config, draft, {"attention": dict(local), "mlp": parts.mlp(config)})
 
 
 #: Heads of the local layers, as those of the others where nothing is said.
@@ -257,7 +260,10 @@ def _valued(mixer: Layer, value: int) -> Layer:
 
 
 def step(config: Config) -> Draft:
-    """Step-3.5 and 3.7-Flash: three local layers to a global one, experts after the first layers."""
+    """Step-3.5 and 3.7-Flash: three local layers to a global one, experts after the first layers.
+
+    Its prediction modules are local and dense, as its published code has them.
+    """
     layers = depth(config)
     if config.get("use_head_wise_attn_gate"):
         config.note("head-wise attention gates")
@@ -278,8 +284,9 @@ def step(config: Config) -> Draft:
     d_expert = config.count("moe_intermediate_size")
     shared = config.count("share_expert_dim", default=lambda: parts.shared_width(config, d_expert), least=0)
     routed = parts.moe(config, d_expert=d_expert, d_shared=shared)
-    parts.prediction_layers(config)
-    return Draft(config, joined(mixers, feeds(config, sparse, routed)))
+    draft = Draft(config, joined(mixers, feeds(config, sparse, routed)))
+    near = {"window": parts.window(config)} if any(windows) else {}
+    return parts.predicting(config, draft, {"attention": local | near, "mlp": parts.mlp(config)})
 
 
 _OTHER = {"heads": "num_attention_heads", "kv_heads": "num_attention_groups", "head_dim": "head_dim"}

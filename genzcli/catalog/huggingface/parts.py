@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from genzcli.catalog.huggingface.config import Config
-from genzcli.catalog.huggingface.draft import Layer, depth, width
+from genzcli.catalog.huggingface.draft import Draft, Layer, depth, width
 
 
 def attention(config: Config, prefix: str = "", **extra: Any) -> Layer:
@@ -130,8 +130,26 @@ def by_step(config: Config) -> list[bool]:
     return [index not in dense and (index + 1) % step == 0 for index in range(depth(config))]
 
 
+#: How many multi-token-prediction modules there are, as configs call it.
+_MODULES = ("num_mtp_modules", "num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_layers")
+
+
 def prediction_layers(config: Config) -> None:
-    """Multi-token-prediction layers are no part of the model itself."""
-    keys = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", "mtp_transformer_layers")
-    if any(config.values.get(key) for key in keys):
+    """Note the multi-token-prediction layers of a family whose layers these are is not known."""
+    if any(config.values.get(key) for key in (*_MODULES, "mtp_transformer_layers")):
         config.note("multi-token-prediction layers")
+
+
+def predicting(config: Config, draft: Draft, layer: Layer | None = None, default: int = 0) -> Draft:
+    """The model with its multi-token-prediction modules, each one `layer`: the model's last if left out.
+
+    A module shares embedding and head with the model; what shares less, or stacks layers, is left out.
+    """
+    modules = config.count(*_MODULES, default=default, least=0)
+    if not modules or config.get("use_mtp") is False:
+        return draft
+    if config.get("mtp_use_dedicated_embeddings") or config.count("mtp_transformer_layers", default=1) > 1:
+        config.note("multi-token-prediction layers")
+        return draft
+    draft.mtp = modules, layer or draft.layers[-1]
+    return draft

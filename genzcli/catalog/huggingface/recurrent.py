@@ -293,15 +293,20 @@ def qwen_next(config: Config) -> Draft:
     mixers = [
         {"linear_attention": delta} if flag else {"attention": mixer} for flag in _linear_layers(config)
     ]
-    parts.prediction_layers(config)
     if config.get("num_experts") is None:
-        return Draft(config, joined(mixers, [{"mlp": parts.mlp(config)}] * len(mixers)))
+        return _predicted(config, Draft(config, joined(mixers, [{"mlp": parts.mlp(config)}] * len(mixers))))
     routed = parts.moe(
         config,
         d_expert=config.count("moe_intermediate_size"),
         d_shared=config.count("shared_expert_intermediate_size", default=0, least=0),
     )
-    return Draft(config, joined(mixers, feeds(config, parts.by_step(config), routed)))
+    return _predicted(config, Draft(config, joined(mixers, feeds(config, parts.by_step(config), routed))))
+
+
+def _predicted(config: Config, draft: Draft) -> Draft:
+    """The prediction modules have softmax attention."""
+    whole = [layer for layer in draft.layers if "attention" in layer]
+    return parts.predicting(config, draft, whole[-1]) if whole else draft
 
 
 def _linear_layers(config: Config) -> list[bool]:
