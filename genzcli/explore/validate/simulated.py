@@ -42,7 +42,7 @@ class Dimension(NamedTuple):
     latency_s: float  # of one hop
 
     def hops(self, distance: int) -> int:
-        """Hops between members `distance` apart: through a switch, straight, or the short way round a ring."""
+        """Hops to a member `distance` away: through a switch, straight, or the short way round a ring."""
         if self.topology == "ring":
             return min(distance, self.size - distance)
         return 2 if self.topology == "switch" else 1

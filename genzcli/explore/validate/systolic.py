@@ -15,7 +15,7 @@ def _predict(row: Row, setting: Setting) -> Predicted:
     if dataflow not in DATAFLOWS:
         raise GenzError(f"unknown dataflow {dataflow!r}", cure=f"known are {', '.join(DATAFLOWS)}")
     shape = (row.count(name) for name in ("M", "N", "K", "array_rows", "array_cols"))
-    return Predicted({"compute_cycles": cycles(dataflow, *shape) - 1})
+    return Predicted({"compute_cycles": int(cycles(dataflow, *shape)) - 1})
 
 
 def _group(row: Row) -> tuple[str, ...]:
