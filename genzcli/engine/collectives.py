@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from genzcli.numeric import Flag, Number
 
 #: Hops between two members: a switch is entered and left.
-HOPS = {"ring": 1, "fully-connected": 1, "switch": 2}
+HOPS = {"ring": 1, "mesh": 1, "fully-connected": 1, "switch": 2}
+
+#: Topologies in which a chip has neighbours only, so that rings are all they run.
+LINES = ("ring", "mesh")
 
 
 class Cost(NamedTuple):
@@ -134,9 +137,13 @@ def direct_all_to_all(wire: Wire, m: Number) -> Cost:
 
 def ring_all_to_all(wire: Wire, m: Number) -> Cost:
     """Shortest way round a ring with both directions in use: p/2 hops at most, p/4 on average, so
-    m p / (4 b) with b both directions' links together (m p / (8 b) for one link each way)."""
+    m p / (4 b) with b both directions' links together (m p / (8 b) for one link each way).
+
+    On a mesh, a line, the farthest is p - 1 hops away, and half of the chips send half of what they have
+    over the link in the middle: m p / (4 b) with b one link's."""
     p = wire.members
-    return Cost(maximum(p / 2, 1) * wire.hop_s, m * p / (4 * wire.bytes_per_s))
+    far = p - 1 if wire.topology == "mesh" else p / 2
+    return Cost(maximum(far, 1) * wire.hop_s, m * p / (4 * wire.bytes_per_s))
 
 
 def send(wire: Wire, m: Number) -> Cost:
@@ -184,7 +191,7 @@ ALGORITHMS["all-gather"] = ALGORITHMS["reduce-scatter"]
 
 def physical(collective: str, wire: Wire) -> tuple[str, ...]:
     """The algorithms that the wires of a level can run, for `auto` to choose from."""
-    if wire.topology == "ring":
+    if wire.topology in LINES:
         return _RING
     names = [name for name in _JOINED if name in ALGORITHMS[collective] and name != "ring"]
     if collective == "all-reduce" and wire.reduces:
@@ -237,7 +244,7 @@ def _runnable(algorithm: str, collective: str, wire: Wire) -> tuple[str, ...]:
     names = physical(collective, wire)
     if algorithm == "auto":
         return names
-    joined = wire.topology != "ring" and algorithm != "in-switch" and algorithm in ALGORITHMS[collective]
+    joined = wire.topology not in LINES and algorithm != "in-switch" and algorithm in ALGORITHMS[collective]
     return (algorithm,) if joined or algorithm in names else ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine.collectives import HOPS, NOTHING, Cost, Wire, fastest, point_to_point
+from genzcli.engine.collectives import HOPS, LINES, NOTHING, Cost, Wire, fastest, point_to_point
 from genzcli.numeric import both, ceil, floor, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Level, Platform
 from genzcli.spec.noun import Noun, count
@@ -56,7 +56,7 @@ def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number
 def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -> Wire:
     """The level as this group uses it.
 
-    A ring that the group does not close is a chain: one direction carries the way back. Members
+    A ring that the group does not close is a chain, as a mesh is: one direction carries the way back. Members
     `stride` apart on a ring share its links with the groups between them. Calibration takes its
     share of the bandwidth here.
     """
@@ -65,8 +65,8 @@ def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -
     peer = chip
     if level.topology == "fully-connected":
         peer = chip / maximum(level.size - 1, 1)
-    if level.topology == "ring":
-        closed = members * stride >= level.size
+    if level.topology in LINES:
+        closed = both(level.topology == "ring", members * stride >= level.size)
         one_way = chip / minimum(level.links, 2)
         peer = one_way / stride
         chip = where(closed, chip, one_way) / stride
@@ -126,12 +126,12 @@ def _over_all_axes(
     platform: Platform,
     profile: Profile,
 ) -> Cost:
-    """On a torus, levels that are all rings, the buffer is cut so that every axis works all the time.
+    """On a torus or mesh, levels that are all lines, the buffer is cut so that every axis works all the time.
 
     Each part goes round the axes in another order: m (P - 1) / P over the sum of the axes' bandwidths
     (twice for an all-reduce), P being all members, where one axis after the other would leave the rest idle.
     """
-    if sum(level.topology == "ring" for level in platform.levels) < 2 or _fit(profile, "", kind).ways:
+    if sum(level.topology in LINES for level in platform.levels) < 2 or _fit(profile, "", kind).ways:
         return axis_by_axis  # no torus, or a library whose ways say how long an axis takes
     together: Number = 0.0  # bandwidth of all axes in use
     everybody: Number = 1
@@ -140,7 +140,7 @@ def _over_all_axes(
         wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
         together = together + where(members > 1, wire.bytes_per_s, 0.0)
         everybody = everybody * members
-        if level.topology != "ring":
+        if level.topology not in LINES:
             torus = both(torus, members <= 1)
     rounds = 2 if kind == "all-reduce" else 1
     transfer = rounds * payload * (everybody - 1) / everybody / maximum(together, 1e-30)
