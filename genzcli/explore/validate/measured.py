@@ -42,6 +42,10 @@ _NODE = 8  # chips that share the adapters of a node
 _BRIDGE = 300e9  # bytes/s each way over the three NVLink bridges of a pair (A100 and H100 PCIe datasheets)
 
 
+#: What a place depends on.
+_WHERE = ("hardware", "fabric", "library", "num_chips", "nodes")
+
+
 class Place(NamedTuple):
     """Where a row was measured: its chips, joined as the fabric says."""
 
@@ -53,9 +57,13 @@ class Place(NamedTuple):
 def _predict(rows: Sequence[Row], setting: Setting) -> Iterator[Predicted]:
     """Rows one by one; what was looked up for one is kept for those that follow."""
     chips: dict[str, tuple[Platform, bool] | GenzError] = {}
+    places: dict[tuple[str, ...], Place] = {}
     for row in rows:
+        where = tuple(row.cells.get(name, "") for name in _WHERE)
         try:
-            yield _one(row, _place(row, setting, chips))
+            if where not in places:
+                places[where] = _place(row, setting, chips)
+            yield _one(row, places[where])
         except GenzError as error:
             yield Predicted({}, str(error))
 

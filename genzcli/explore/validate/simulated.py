@@ -27,7 +27,7 @@ _COLLECTIVES = ("all-reduce", "reduce-scatter", "all-gather", "all-to-all")
 _TOPOLOGIES = ("ring", "switch", "fully-connected")
 _ALGORITHMS = ("ring", "direct", "halving-doubling", "double-binary-tree")
 _SHAPE = re.compile(r"([a-z][a-z -]*?)\s*\(\s*(\d{1,7})\s*\)")
-_ACROSS = re.compile(r"(?<=\))\s*[x×_*,|]\s*")
+_ACROSS = re.compile(r"(?<=\))\s*[xX×_*,|]\s*")
 _NANO = 1e-9
 _MEMORY = 1e15  # bytes/s of the simulated chips: of no account, as such simulations want it
 
@@ -152,7 +152,7 @@ def _shape(text: str) -> tuple[str, int]:
     size = int(found[2])
     if size < 1:
         raise GenzError(f"topology {text!r} has no members")
-    return _known(found[1], _TOPOLOGIES, "topology"), size
+    return _known(text.partition("(")[0], _TOPOLOGIES, "topology"), size
 
 
 def _spaced(word: str) -> str:
