@@ -1,17 +1,4 @@
-"""Cycles of a matrix product on one systolic array.
-
-The product of [M, K] and [K, N] on an array of R rows and C columns is cut into folds that fit the array and
-run one after the other. A fold fills the array with what is held, streams the rest through it, and drains:
-
-    held in the array    folds                     cycles of a fold
-    ws  weights          ceil(K / R) ceil(N / C)   R + (M + R + C - 2)
-    is  inputs           ceil(K / R) ceil(M / C)   R + (N + R + C - 2)
-    os  outputs          ceil(M / R) ceil(N / C)   K + R + C - 2
-
-Source: Samajdar et al., "A systematic methodology for characterizing scalability of DNN accelerators using
-SCALE-Sim" (ISPASS 2020), section III. Nothing is hidden between folds, which is pessimistic for an array that
-loads the next weights while it works.
-"""
+"""Cycles of a matrix product on a systolic array: SCALE-Sim's tile formula."""
 
 from __future__ import annotations
 
@@ -22,20 +9,38 @@ from genzcli.numeric import ceil
 if TYPE_CHECKING:
     from genzcli.numeric import Number
 
-DATAFLOWS = ("ws", "is", "os")
 
+def mapped(dataflow: str, m: Number, n: Number, k: Number) -> tuple[Number, Number, Number]:
+    """What lies on the rows, on the columns, and what streams past, of [m, k] x [k, n].
 
-def cycles(dataflow: str, m: Number, n: Number, k: Number, rows: Number, columns: Number) -> Number:
-    """Cycles of an m x k by k x n product on an array of rows x columns: folds x cycles of a fold.
+    ws  weights stay: k on the rows, n on the columns, m streams
+    os  outputs stay: m on the rows, n on the columns, k streams
+    is  inputs stay: k on the rows, m on the columns, n streams
 
-    Raises ValueError for a dataflow that is not in DATAFLOWS.
+    Raises ValueError for any other dataflow.
     """
-    through = rows + columns - 2
     match dataflow:
         case "ws":
-            return ceil(k / rows) * ceil(n / columns) * (rows + m + through)
-        case "is":
-            return ceil(k / rows) * ceil(m / columns) * (rows + n + through)
+            return k, n, m
         case "os":
-            return ceil(m / rows) * ceil(n / columns) * (k + through)
-    raise ValueError(f"dataflow {dataflow!r} is not one of {', '.join(DATAFLOWS)}")
+            return m, n, k
+        case "is":
+            return k, m, n
+    raise ValueError(f"dataflow {dataflow!r} is not one of ws, os, is")
+
+
+def folds(dataflow: str, rows: Number, columns: Number, m: Number, n: Number, k: Number) -> Number:
+    """Tiles that are laid on the array one after the other."""
+    down, across, _ = mapped(dataflow, m, n, k)
+    return ceil(down / rows) * ceil(across / columns)
+
+
+def simulated_cycles(dataflow: str, rows: Number, columns: Number, m: Number, n: Number, k: Number) -> Number:
+    """Compute cycles as SCALE-Sim v2 counts them (arXiv 1811.02883): each tile on its own.
+
+    A tile of a stationary operand is loaded in `rows` cycles, then s values stream in, skewed over
+    rows + columns - 2 cycles: folds (2 R + C + s - 2) - 1; outputs need no load, folds (R + C + s - 2) - 1.
+    """
+    stream = mapped(dataflow, m, n, k)[2]
+    load = 0 if dataflow == "os" else rows
+    return folds(dataflow, rows, columns, m, n, k) * (load + rows + columns + stream - 2) - 1

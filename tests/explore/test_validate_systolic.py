@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genzcli.engine.systolic import DATAFLOWS, cycles
+from genzcli.engine.systolic import simulated_cycles
 from genzcli.explore.validate.kind import Row
 from genzcli.explore.validate.systolic import KIND
 
@@ -26,9 +26,10 @@ DATA = Path(os.environ.get("GENZ_DATA", "")) / "systolic_simulated.csv"
     ],
 )
 def test_on_paper(dataflow: str, folds: int, each: int) -> None:
-    assert cycles(dataflow, 5, 6, 10, rows=4, columns=3) == folds * each
+    assert simulated_cycles(dataflow, 4, 3, 5, 6, 10) == folds * each - 1
 
 
+DATAFLOWS = ("ws", "os", "is")
 whole = st.integers(1, 300)
 
 
@@ -36,7 +37,7 @@ whole = st.integers(1, 300)
 def test_no_array_does_more_than_all_its_cells(
     dataflow: str, m: int, n: int, k: int, rows: int, columns: int
 ) -> None:
-    assert cycles(dataflow, m, n, k, rows, columns) * rows * columns >= m * n * k
+    assert (simulated_cycles(dataflow, rows, columns, m, n, k) + 1) * rows * columns >= m * n * k
 
 
 @given(st.sampled_from(DATAFLOWS), whole, whole, whole)
@@ -44,13 +45,13 @@ def test_an_array_of_numbers_is_the_numbers(dataflow: str, m: int, n: int, k: in
     import numpy as np
 
     several = np.array([m, 2 * m, 7])
-    got = cycles(dataflow, several, n, k, 16, 8)
-    assert list(got) == [cycles(dataflow, int(one), n, k, 16, 8) for one in several]
+    got = simulated_cycles(dataflow, 16, 8, several, n, k)
+    assert list(got) == [simulated_cycles(dataflow, 16, 8, int(one), n, k) for one in several]
 
 
 def test_an_unknown_dataflow_is_refused() -> None:
     with pytest.raises(ValueError, match="rs"):
-        cycles("rs", 1, 1, 1, 1, 1)
+        simulated_cycles("rs", 1, 1, 1, 1, 1)
 
 
 def test_rows_that_make_no_sense_have_a_reason() -> None:
