@@ -39,7 +39,7 @@ def command(
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Predict every row of a file of measurements, and say how far off that is.
+    """Predict a file of measurements, and say how far off.
 
     The columns say what was measured: collectives (simulated or real) or a systolic array. A table has the
     errors of each group; json, ndjson and csv have every row as it stood with predicted_COLUMN beside it,

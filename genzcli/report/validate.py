@@ -8,10 +8,10 @@ from typing import Any
 from genzcli.explore.validate.kind import Kind
 from genzcli.explore.validate.score import Group, Scored, record
 from genzcli.report.page import Page, Table
-from genzcli.report.words import percent
+from genzcli.units import NONE
 
 VALIDATE_SCHEMA = "genz.validate/1"
-_HEADINGS = ("rows", "compared", "mean", "median", "90 %", "worst", "bias", "geometric mean")
+_HEADINGS = ("n", "mean", "median", "p90", "worst", "bias", "geom.")
 
 
 def document(kind: Kind, rows: Sequence[Mapping[str, Any]], groups: Sequence[Group]) -> dict[str, Any]:
@@ -31,26 +31,36 @@ def page(kind: Kind, name: str, scored: Sequence[Scored], groups: Sequence[Group
     tables += [*_unpredicted(scored), *_flags(scored)]
     whole = [group for group in groups if group.target == targets[0]][-1]
     said = (f"{len(scored)} rows of {kind.name}", f"{_error(whole.mean)} off on average in {targets[0]}")
-    note = ("errors", "predicted / measured - 1; their absolute values, but for the bias")
-    return Page("", said, (name,), tuple(tables), (note,))
+    note = "predicted / measured − 1: absolute values, but for the bias; geom. is the mean ratio, less 1"
+    return Page("", said, (name,), tuple(tables), (("Errors", note),))
 
 
 def _errors(target: str, groups: Sequence[Group]) -> Table:
     names = list(dict.fromkeys(name for group in groups for name in group.key))
     rows = tuple((*(group.key.get(name, "") for name in names), *_numbers(group)) for group in groups)
-    return Table(f"Errors in {target}", (*names, *_HEADINGS), "l" * len(names) + "r" * len(_HEADINGS), rows)
+    return Table(
+        f"Errors in {target}, %", (*names, *_HEADINGS), "l" * len(names) + "r" * len(_HEADINGS), rows
+    )
 
 
 def _numbers(group: Group) -> tuple[str, ...]:
     errors = (group.mean, group.median, group.p90, group.worst, group.bias, group.geometric)
-    return (str(group.rows), str(group.n), *map(_error, errors))
+    n = str(group.n) if group.n == group.rows else f"{group.n} of {group.rows}"
+    return (n, *map(_percent, errors))
+
+
+def _percent(share: float | None) -> str:
+    """A share in percent, without the sign; rounding errors are none."""
+    if share is None:
+        return NONE
+    value = share * 100
+    if abs(value) < 1e-9:
+        return "0"
+    return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.2g}"
 
 
 def _error(share: float | None) -> str:
-    """A share in percent; the small ones with more digits."""
-    if share is not None and 0 < abs(share) < 0.00995:
-        return f"{share * 100:.2g} %"
-    return percent(share)
+    return NONE if share is None else f"{_percent(share)} %"
 
 
 def _unpredicted(scored: Sequence[Scored]) -> list[Table]:

@@ -216,9 +216,9 @@ def _predict(row: Row, setting: Setting) -> Predicted:
 
 
 def _group(row: Row) -> tuple[str, ...]:
-    """The collective, and how many dimensions it has."""
+    """The collective, and over how many levels it goes."""
     shapes = len(_ACROSS.split(row.cells.get("topology", "")))
-    return row.cells.get("collective", ""), f"{shapes} dimension{'s' * (shapes > 1)}"
+    return row.cells.get("collective", ""), f"{shapes} level{'s' * (shapes > 1)}"
 
 
 KIND = Kind(
