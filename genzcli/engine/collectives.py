@@ -240,9 +240,12 @@ def _ways(collective: str, wire: Wire, m: Number, fit: CollectiveFit) -> list[tu
 
 
 def _runnable(algorithm: str, collective: str, wire: Wire) -> tuple[str, ...]:
-    """The algorithms a way stands for on these wires: rings run rings, and only some switches add up."""
+    """The algorithms a way stands for on these wires: rings run rings, and only some switches add up.
+
+    An all-to-all passes nothing on where chips are joined, whatever else the way runs.
+    """
     names = physical(collective, wire)
-    if algorithm == "auto":
+    if algorithm == "auto" or collective == "all-to-all":
         return names
     joined = wire.topology not in LINES and algorithm != "in-switch" and algorithm in ALGORITHMS[collective]
     return (algorithm,) if joined or algorithm in names else ()

@@ -112,6 +112,10 @@ class TestWays:
         direct = Way(algorithm="direct")
         assert self.best("all-reduce", M, wire("ring"), only=direct)[1] == "ring"  # as the wires have it
 
+    def test_an_all_to_all_passes_nothing_on_where_chips_are_joined(self) -> None:
+        got, name = self.best("all-to-all", M, wire(), simple=self.bulk)
+        assert name == "direct simple" and close(got, 50e-6 + 7 / 8 * 1e-3 / 0.8)
+
     def test_auto_is_every_algorithm_of_the_wires(self) -> None:
         plain = fastest("all-reduce", wire(), M, CollectiveFit())[0].total_s
         assert close(self.best("all-reduce", M, wire(), any=Way())[0], float(plain))
