@@ -300,7 +300,8 @@ def test_a_profile() -> None:
 
 
 def test_ways_of_a_library() -> None:
-    ways = "collectives:\n  default: {ways: {a: {algorithm: ring, crowding: 1.5}, b: {base: 2 us, most: 1 MB}}}\n"
+    both = "{a: {algorithm: ring, crowding: 1.5}, b: {base: 2 us, most: 1 MB}}"
+    ways = f"collectives: {{default: {{ways: {both}}}}}\n"
     profile = make(PROFILE + ways, Profile)
     assert isinstance(profile, Profile)
     found = profile.collectives["default"].ways
