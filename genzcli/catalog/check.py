@@ -47,6 +47,8 @@ def bounded(value: float, text: str, item: Field, where: str) -> float | int:
         return value
     if math.isinf(value):
         raise UnitError("infinity is not a value here", where=where, cure="give a finite number")
+    if item.name == "crowding" and value * 2 != int(value * 2):
+        raise UnitError(f"{text.strip()} is no crowding", where=where, cure="take halves: 0, 0.5, 1, 1.5, …")
     if item.kind == "count" and value != int(value):
         raise UnitError(
             f"{units.show(value, '', 6)} is not a whole number", where=where, cure=f"it counts: {item.doc}"
@@ -176,6 +178,9 @@ def _model(noun: Model) -> tuple[str, str] | None:
 def _profile(noun: Profile) -> tuple[str, str] | None:
     if "default" not in noun.operators:
         return "operators has no 'default'", "add one for the kinds not listed"
+    for name, fit in noun.collectives.items():
+        if fit.ways and all(way.most_bytes is not None for way in fit.ways.values()):
+            return f"every way of {name!r} ends at a size", "leave `most` out of one"
     return None
 
 

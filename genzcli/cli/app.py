@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "genzcli.cli.compare",
     "sweep": "genzcli.cli.sweep",
     "size": "genzcli.cli.size",
+    "validate": "genzcli.cli.validate",
     "list": "genzcli.cli.list",
     "show": "genzcli.cli.show",
     "lint": "genzcli.cli.lint",

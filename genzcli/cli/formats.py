@@ -23,13 +23,13 @@ Catalogs = Annotated[
 ]
 
 
-def chosen(word: str, json: bool) -> str:
-    """The format asked for."""
+def chosen(word: str, json: bool, formats: tuple[str, ...] = FORMATS) -> str:
+    """The format asked for, of those that the command has."""
     if json and word not in ("table", "json"):
         raise GenzError(f"--json and --format {word} exclude each other", where="--format", cure="keep one")
-    if word not in FORMATS:
-        near = nearest(word, FORMATS, 1)
+    if word not in formats:
+        near = nearest(word, formats, 1)
         meant = f"did you mean {near[0]}? " if near else ""
-        cure = f"{meant}choose from {', '.join(FORMATS)}"
+        cure = f"{meant}choose from {', '.join(formats)}"
         raise GenzError(f"unknown format {word!r}", where="--format", cure=cure)
     return "json" if json else word

@@ -11,16 +11,21 @@ Sources: Thakur, Rabenseifner, Gropp, "Optimization of Collective Communication 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from genzcli.numeric import ceil, corner, log2, maximum, where
-from genzcli.spec.profile import CollectiveFit
+from genzcli.numeric import ceil, corner, log2, maximum, sqrt, where
+from genzcli.spec.profile import CollectiveFit, Way
 
 if TYPE_CHECKING:
     from genzcli.numeric import Flag, Number
 
 #: Hops between two members: a switch is entered and left.
-HOPS = {"ring": 1, "fully-connected": 1, "switch": 2}
+HOPS = {"ring": 1, "mesh": 1, "fully-connected": 1, "switch": 2}
+
+#: Topologies in which a chip has neighbours only, so that rings are all they run.
+LINES = ("ring", "mesh")
 
 
 class Cost(NamedTuple):
@@ -132,9 +137,13 @@ def direct_all_to_all(wire: Wire, m: Number) -> Cost:
 
 def ring_all_to_all(wire: Wire, m: Number) -> Cost:
     """Shortest way round a ring with both directions in use: p/2 hops at most, p/4 on average, so
-    m p / (4 b) with b both directions' links together (m p / (8 b) for one link each way)."""
+    m p / (4 b) with b both directions' links together (m p / (8 b) for one link each way).
+
+    On a mesh, a line, the farthest is p - 1 hops away, and half of the chips send half of what they have
+    over the link in the middle: m p / (4 b) with b one link's."""
     p = wire.members
-    return Cost(maximum(p / 2, 1) * wire.hop_s, m * p / (4 * wire.bytes_per_s))
+    far = p - 1 if wire.topology == "mesh" else p / 2
+    return Cost(maximum(far, 1) * wire.hop_s, m * p / (4 * wire.bytes_per_s))
 
 
 def send(wire: Wire, m: Number) -> Cost:
@@ -182,7 +191,7 @@ ALGORITHMS["all-gather"] = ALGORITHMS["reduce-scatter"]
 
 def physical(collective: str, wire: Wire) -> tuple[str, ...]:
     """The algorithms that the wires of a level can run, for `auto` to choose from."""
-    if wire.topology == "ring":
+    if wire.topology in LINES:
         return _RING
     names = [name for name in _JOINED if name in ALGORITHMS[collective] and name != "ring"]
     if collective == "all-reduce" and wire.reduces:
@@ -193,19 +202,82 @@ def physical(collective: str, wire: Wire) -> tuple[str, ...]:
 def fastest(
     collective: str, wire: Wire, m: Number, fit: CollectiveFit
 ) -> tuple[Cost, Number, tuple[str, ...]]:
-    """The cost of the fastest physical algorithm, its index, and the names that the index points into.
+    """The cost of the fastest algorithm, its index, and the names that the index points into.
 
-    Fastest by the time that the calibration makes of its two parts.
+    Fastest by the time that the calibration makes of its two parts; among the ways of the library where the
+    calibration knows them, else among the physical algorithms.
     """
-    names = physical(collective, wire)
-    table = ALGORITHMS[collective]
-    best = table[names[0]](wire, m)
-    index: Number = 0
-    for position, name in enumerate(names[1:], start=1):
-        cost = table[name](wire, m)
+    options = list(_ways(collective, wire, m, fit) or _plain(collective, wire, m))
+    best, index = options[0][1], cast("Number", 0)
+    for position, (_, cost) in enumerate(options[1:], start=1):
         better = cost.fitted_s(fit) < best.fitted_s(fit)
         best = Cost(
             where(better, cost.latency_s, best.latency_s), where(better, cost.transfer_s, best.transfer_s)
         )
         index = where(better, position, index)
-    return best, index, names
+    return best, index, tuple(name for name, _ in options)
+
+
+def _plain(collective: str, wire: Wire, m: Number) -> list[tuple[str, Cost]]:
+    """The physical algorithms."""
+    return [(name, ALGORITHMS[collective][name](wire, m)) for name in physical(collective, wire)]
+
+
+def _ways(collective: str, wire: Wire, m: Number, fit: CollectiveFit) -> list[tuple[str, Cost]]:
+    """What a library has for this collective on these wires; the ones without a limit of size come first."""
+    found = [
+        (f"{algorithm} {name}", along(way, wire, m, ALGORITHMS[collective][algorithm]), way.most_bytes)
+        for name, way in fit.ways.items()
+        for algorithm in _runnable(way.algorithm, collective, wire)
+    ]
+    always = [(name, cost) for name, cost, most in found if most is None]
+    limited = [
+        (name, Cost(where(m <= most, cost.latency_s, math.inf), cost.transfer_s))
+        for name, cost, most in found
+        if most is not None
+    ]
+    return [*always, *limited] if always else []
+
+
+def _runnable(algorithm: str, collective: str, wire: Wire) -> tuple[str, ...]:
+    """The algorithms a way stands for on these wires: rings run rings, and only some switches add up.
+
+    An all-to-all passes nothing on where chips are joined, whatever else the way runs.
+    """
+    names = physical(collective, wire)
+    if algorithm == "auto" or collective == "all-to-all":
+        return names
+    joined = wire.topology not in LINES and algorithm != "in-switch" and algorithm in ALGORITHMS[collective]
+    return (algorithm,) if joined or algorithm in names else ()
+
+
+def along(way: Way, wire: Wire, m: Number, algorithm: Callable[[Wire, Number], Cost]) -> Cost:
+    """The cost of an algorithm run in one way: its launch, its share of latency and bandwidth."""
+    share = way.efficiency / _crowd(maximum(wire.members / 2, 1), way.crowding)
+    slower = wire._replace(
+        hop_s=wire.hop_s * way.latency,
+        bytes_per_s=wire.bytes_per_s * share,
+        peer_bytes_per_s=wire.peer_bytes_per_s * share,
+    )
+    cost = algorithm(slower, m)
+    return Cost(cost.latency_s + way.base_s, cost.transfer_s)
+
+
+def _crowd(pairs: Number, exponent: float) -> Number:
+    """`pairs ** exponent` for halves, by products and a root: a float and an array's element agree."""
+    power: Number = sqrt(pairs) if exponent % 1 else 1.0
+    for _ in range(int(exponent)):
+        power = power * pairs
+    return power
+
+
+def point_to_point(wire: Wire, m: Number, fit: CollectiveFit) -> Cost:
+    """From one chip to another, in the fastest way that the calibration knows."""
+    best = send(wire, m)
+    for position, way in enumerate(fit.ways.values()):
+        cost = along(way, wire, m, send)
+        better = True if position == 0 else cost.total_s < best.total_s
+        best = Cost(
+            where(better, cost.latency_s, best.latency_s), where(better, cost.transfer_s, best.transfer_s)
+        )
+    return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine.collectives import HOPS, NOTHING, Cost, Wire, fastest, send
+from genzcli.engine.collectives import HOPS, LINES, NOTHING, Cost, Wire, fastest, point_to_point
 from genzcli.numeric import both, ceil, floor, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Level, Platform
 from genzcli.spec.noun import Noun, count
@@ -56,7 +56,7 @@ def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number
 def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -> Wire:
     """The level as this group uses it.
 
-    A ring that the group does not close is a chain: one direction carries the way back. Members
+    A ring that the group does not close is a chain, as a mesh is: one direction carries the way back. Members
     `stride` apart on a ring share its links with the groups between them. Calibration takes its
     share of the bandwidth here.
     """
@@ -65,8 +65,8 @@ def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -
     peer = chip
     if level.topology == "fully-connected":
         peer = chip / maximum(level.size - 1, 1)
-    if level.topology == "ring":
-        closed = members * stride >= level.size
+    if level.topology in LINES:
+        closed = both(level.topology == "ring", members * stride >= level.size)
         one_way = chip / minimum(level.links, 2)
         peer = one_way / stride
         chip = where(closed, chip, one_way) / stride
@@ -97,10 +97,11 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     for position, (level, (members, stride)) in enumerate(zip(levels, shares, strict=True)):
         if not is_array(members) and members == 1:
             continue  # nothing to do on this level, whatever the sizes
-        wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
+        fit = _fit(profile, level.name, kind)
+        wire = wire_of(level, members, stride, fit)
         outer = _beyond(shares[position + 1 :])
-        cost, name = _on_level(kind, wire, buffer, outer, _fit(profile, kind))
-        total = total + cost.when(members > 1)
+        cost, name = _on_level(kind, wire, buffer, outer, fit)
+        total = _joined(total, cost.when(members > 1), _fit(profile, "", kind))
         if not is_array(members) and members > 1:
             names.append(f"{level.name} {name} x{members:g}")
         if kind != "all-to-all":
@@ -108,6 +109,13 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     if kind != "all-to-all":
         total = _over_all_axes(kind, total, payload, shares, platform, profile)
     return _fitted(kind, total, payload, group, profile, ", ".join(names))
+
+
+def _joined(inner: Cost, outer: Cost, fit: CollectiveFit) -> Cost:
+    """Two levels one after the other; where a library pipelines, bytes take as long as on the slower one."""
+    if not fit.pipelined:
+        return inner + outer
+    return Cost(inner.latency_s + outer.latency_s, maximum(inner.transfer_s, outer.transfer_s))
 
 
 def _over_all_axes(
@@ -118,13 +126,13 @@ def _over_all_axes(
     platform: Platform,
     profile: Profile,
 ) -> Cost:
-    """On a torus, levels that are all rings, the buffer is cut so that every axis works all the time.
+    """On a torus or mesh, levels that are all lines, the buffer is cut so that every axis works all the time.
 
     Each part goes round the axes in another order: m (P - 1) / P over the sum of the axes' bandwidths
     (twice for an all-reduce), P being all members, where one axis after the other would leave the rest idle.
     """
-    if sum(level.topology == "ring" for level in platform.levels) < 2:
-        return axis_by_axis
+    if sum(level.topology in LINES for level in platform.levels) < 2 or _fit(profile, "", kind).ways:
+        return axis_by_axis  # no torus, or a library whose ways say how long an axis takes
     together: Number = 0.0  # bandwidth of all axes in use
     everybody: Number = 1
     torus: Flag = True
@@ -132,7 +140,7 @@ def _over_all_axes(
         wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
         together = together + where(members > 1, wire.bytes_per_s, 0.0)
         everybody = everybody * members
-        if level.topology != "ring":
+        if level.topology not in LINES:
             torus = both(torus, members <= 1)
     rounds = 2 if kind == "all-reduce" else 1
     transfer = rounds * payload * (everybody - 1) / everybody / maximum(together, 1e-30)
@@ -159,7 +167,8 @@ def hops(payload: Number, boundaries: range, stride: Number, platform: Platform,
         for here, before in zip(held, inner, strict=True):
             crossing = crossing + here - before
         wire = wire_of(level, 2, maximum(1, ceil(stride / within)), _fit(profile, level.name, "send-recv"))
-        route = _fitted("send-recv", send(wire, payload), payload, Group(size=2), profile, level.name)
+        cost = point_to_point(wire, payload, _fit(profile, level.name, "send-recv"))
+        route = _fitted("send-recv", cost, payload, Group(size=2), profile, level.name)
         time, transfer = time + route.time_s * crossing, transfer + route.transfer_s * crossing
         if not is_array(crossing) and crossing:
             names.append(f"{level.name} x{crossing:g}")
@@ -191,21 +200,29 @@ def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number, fit: Collect
         return whole, "" if is_array(index) else names[int(index)]
     half, half_index, half_names = fastest("reduce-scatter", wire, buffer, fit)
     inner = outer > 1
-    cost = whole.when(outer <= 1) + (half + half).when(inner)
+    both_halves = half + half
+    if fit.pipelined and wire.reduces:  # one half sends while the other receives, as when it ends here
+        faster = whole.total_s < both_halves.total_s
+        both_halves = Cost(
+            where(faster, whole.latency_s, both_halves.latency_s),
+            where(faster, whole.transfer_s, both_halves.transfer_s),
+        )
+    cost = whole.when(outer <= 1) + both_halves.when(inner)
     if is_array(inner) or is_array(index) or is_array(half_index):
         return cost, ""
     return cost, half_names[int(half_index)] if inner else names[int(index)]
 
 
-def _fit(profile: Profile, *names: str) -> CollectiveFit:
-    """The calibration of the first name that has one: a level before a kind of collective."""
+def _fit(profile: Profile, level: str, kind: str) -> CollectiveFit:
+    """The calibration of a collective on a level: of both, the level, the collective, or the default."""
     fits = profile.collectives
-    return next((fits[name] for name in (*names, "default") if name in fits), _NEUTRAL)
+    names = (f"{level}.{kind}", level, kind, "default")
+    return next((fits[name] for name in names if name in fits), _NEUTRAL)
 
 
 def _fitted(kind: str, cost: Cost, payload: Number, group: Group, profile: Profile, detail: str) -> Route:
     """Apply the stack's base latency and corner; nothing is sent by a group of one or without payload."""
-    fit = _fit(profile, kind)
+    fit = _fit(profile, "", kind)
     time = cost.fitted_s(fit)
     something = where(group.size > 1, payload, 0.0) > 0
     return Route(where(something, time, 0.0), where(something, cost.transfer_s, 0.0), detail)

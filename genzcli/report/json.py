@@ -31,6 +31,13 @@ def dumps(document: Mapping[str, Any]) -> str:
     return json.dumps(_clean(document), indent=2, ensure_ascii=False, allow_nan=False)
 
 
+def line(document: Mapping[str, Any]) -> str:
+    """A document on one line, for streams of them."""
+    import json
+
+    return json.dumps(_clean(document), ensure_ascii=False, allow_nan=False)
+
+
 def _clean(value: Any) -> Any:
     """The value with null for what JSON cannot say."""
     if isinstance(value, float):

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from genzcli.numeric import Number
 
 CLASSES = ("gpu", "tpu", "neuron", "asic", "sram", "wafer", "edge", "cpu", "hypothetical")
-TOPOLOGIES = ("ring", "switch", "fully-connected")
+#: A mesh is a line of members, a ring that is not closed; a torus or a mesh of several dimensions is as many
+#: levels, a dragonfly a switch inside a fully connected level.
+TOPOLOGIES = ("ring", "mesh", "switch", "fully-connected")
 
 
 class Processor(Noun):
@@ -116,7 +118,7 @@ class Chip(Noun):
 class Level(Noun):
     """One level of the network: `size` members joined by one topology.
 
-    The bandwidth of a chip at this level is links x bandwidth, each way at once.
+    The bandwidth of a chip at this level is links x bandwidth / oversubscription, each way at once.
     """
 
     name: str = text("what people call it: nvlink, infiniband, ici-x")
@@ -125,13 +127,18 @@ class Level(Noun):
     bandwidth_bytes_per_s: Number = quantity("bytes/s", "one link, one direction")
     links: Number = count("links a chip has at this level", default=1)
     latency_s: Number = quantity("s", "one hop; a switch is two hops", least=0)
+    oversubscription: Number = ratio(
+        "bandwidth into a tree of switches over that through its top, where all talk across",
+        least=1,
+        default=1.0,
+    )
     efficiency: Number = ratio("share of the bandwidth that payload gets", above=0, most=1, default=1.0)
     reduces: bool = flag("the switch can add up (NVLink SHARP)", default=False)
 
     @property
     def chip_bandwidth_bytes_per_s(self) -> Number:
-        """Payload bytes a second a chip sends at this level, one direction."""
-        return self.bandwidth_bytes_per_s * self.links * self.efficiency
+        """Payload bytes a second a chip sends at this level, one direction, when all of them do."""
+        return self.bandwidth_bytes_per_s * self.links * self.efficiency / self.oversubscription
 
 
 class Platform(Noun):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from genzcli.spec.noun import Noun, choice, count, nouns, other, quantity, ratio, text, texts
+from genzcli.spec.noun import Noun, choice, count, flag, nouns, other, quantity, ratio, text, texts
 from genzcli.spec.source import Source
 
 if TYPE_CHECKING:
@@ -41,12 +41,43 @@ class OperatorFit(Noun):
     )
 
 
+ALGORITHMS = ("auto", "ring", "direct", "halving-doubling", "tree", "one-shot", "in-switch")
+
+
+class Way(Noun):
+    """One of the ways in which a library runs a collective: an algorithm with a protocol.
+
+    `base + latency * steps of the algorithm + bytes part / efficiency * (members / 2)^crowding`.
+    """
+
+    algorithm: str = choice("what is run; auto is the fastest the wires allow", *ALGORITHMS, default="auto")
+    base_s: Number = quantity("s", "launch", least=0, default=0.0)
+    latency: Number = ratio("a step's latency over that of the wires", least=0, default=1.0)
+    efficiency: Number = ratio("share of the link bandwidth", above=0, most=1, default=1.0)
+    crowding: float = ratio(
+        "halves: the power of members / 2 by which more of them slow each other down, as through a host",
+        least=0,
+        most=4,
+        default=0.0,
+    )
+    most_bytes: Number | None = quantity(
+        "bytes", "largest buffer it is used for; any if left out", default=None
+    )
+
+
 class CollectiveFit(Noun):
-    """Time of a collective: `corner(latency part + base, bytes part / efficiency)`."""
+    """Time of a collective: `corner(latency part + base, bytes part / efficiency)`.
+
+    A library that chooses between ways has its times in these; the fastest one is taken.
+    """
 
     efficiency: Number = ratio("share of the link bandwidth", above=0, most=1, default=1.0)
     base_s: Number = quantity("s", "launch of one collective", least=0, default=0.0)
     corner: float = ratio("p of the corner between latency and bandwidth", above=0, default=1.0)
+    ways: Mapping[str, Way] = nouns(
+        Way, "algorithms with protocols by name; the physical algorithms if there are none", default={}
+    )
+    pipelined: bool = flag("pieces of a message are on several levels at once", default=False)
 
 
 class Profile(Noun):
@@ -64,7 +95,9 @@ class Profile(Noun):
         " or `.fp8`; `default` for the rest",
     )
     collectives: Mapping[str, CollectiveFit] = nouns(
-        CollectiveFit, "by level name or collective kind; `default` for the rest", default={}
+        CollectiveFit,
+        "by level name, collective kind or both as `pcie.all-to-all`; `default` for the rest",
+        default={},
     )
     step_s: Number = quantity("s", "host and scheduler, once a pass", least=0, default=0.0)
     per_sequence_s: Number = quantity("s", "host work a sequence and pass", least=0, default=0.0)

@@ -299,6 +299,21 @@ def test_a_profile() -> None:
     assert "infinity" in refusal(PROFILE + "reserve: inf\n", Profile)
 
 
+def test_ways_of_a_library() -> None:
+    both = "{a: {algorithm: ring, crowding: 1.5}, b: {base: 2 us, most: 1 MB}}"
+    ways = f"collectives: {{default: {{ways: {both}}}}}\n"
+    profile = make(PROFILE + ways, Profile)
+    assert isinstance(profile, Profile)
+    found = profile.collectives["default"].ways
+    assert (found["a"].crowding, found["a"].most_bytes) == (1.5, None)
+    assert (found["b"].algorithm, found["b"].base_s, found["b"].most_bytes) == ("auto", 2e-6, 1e6)
+    assert "is no crowding; take halves" in refusal(PROFILE + ways.replace("1.5", "1.2"), Profile)
+    assert "infinity" in refusal(PROFILE + ways.replace("1.5", "inf"), Profile)
+    endless = ways.replace("a: {algorithm: ring, crowding: 1.5}, ", "")
+    assert "every way of 'default' ends at a size" in refusal(PROFILE + endless, Profile)
+    assert "algorithm" in refusal(PROFILE + ways.replace("ring", "rings"), Profile)
+
+
 def test_a_use_case() -> None:
     text = (
         "name: chat\nsource: {paper: x}\ninput_tokens: 3_000\nslo: {ttft: 200 ms, throughput: 50 tokens/s}\n"

@@ -109,3 +109,14 @@ def test_list(genz: Genz, kind: str) -> None:
     if kind == "metrics":
         named.remove("from")
     assert {key for entry in genz("list", kind, "--json").json["entries"] for key in entry} == named
+
+
+def test_every_key_of_validate_is_on_the_page(genz: Genz) -> None:
+    example = Path(__file__).resolve().parents[2] / "docs" / "examples" / "collectives.csv"
+    document = genz("validate", str(example), "--json").json
+    page = rows("validate")
+    measured = example.read_text(encoding="utf-8").splitlines()[0].split(",")
+    own = {f"rows[].{name}" for name in measured} | {"groups[].collective", "groups[].network"}
+    met = {path for path, _ in walk(document) if path not in own}
+    met = {path.replace("predicted_time_us", "predicted_*") for path in met}
+    assert met | {"rows[].flags[]", "groups[].*"} == set(page)

@@ -6,7 +6,7 @@ import pytest
 from engine_samples import IDEAL, close, level, platform
 
 from genzcli.engine.network import Group, collective, extended, hops, spans
-from genzcli.spec.profile import CollectiveFit
+from genzcli.spec.profile import CollectiveFit, Profile, Way
 
 M = 1e8
 
@@ -133,3 +133,98 @@ class TestTorus:
         # shards m/32 out: x and y halves of m, 3/4 m and 3/4 m/4, then m/16 x 1/2 through the switch
         by_hand = 3e-6 + 0.75 * M / 1e11 + 3e-6 + 0.75 * M / 4 / 1e11 + 2e-6 + M / 16 / 2 / 1e11
         assert close(got.time_s, by_hand)
+
+
+class TestMesh:
+    """Lines that are not closed."""
+
+    line = level("mesh", 8, bandwidth_bytes_per_s=5e10, links=2)
+
+    def test_the_way_back_takes_the_second_direction(self) -> None:
+        # 2 m 7/8 / 50 GB/s and 14 hops, where the ring has both directions for the way round
+        got = collective("all-reduce", M, Group(size=8), platform(self.line), IDEAL)
+        assert close(got.time_s, 14e-6 + 2 * M * 7 / 8 / 5e10)
+
+    def test_is_never_faster_than_the_ring(self) -> None:
+        ring = platform(self.line.replace(topology="ring"))
+        for kind in ("all-reduce", "all-gather", "reduce-scatter", "all-to-all"):
+            for size in (2, 3, 4, 8):
+                closed = collective(kind, M, Group(size=size), ring, IDEAL).time_s
+                open_ = collective(kind, M, Group(size=size), platform(self.line), IDEAL).time_s
+                assert open_ >= closed
+
+    def test_two_dimensions_work_at_once(self) -> None:
+        two = platform(self.line.replace(size=4, name="x"), self.line.replace(size=4, name="y"))
+        got = collective("all-reduce", M, Group(size=16), two, IDEAL)
+        assert close(got.time_s, 12e-6 + 2 * M * 15 / 16 / 1e11)
+
+
+def test_a_fat_tree_carries_less_through_its_top() -> None:
+    # 4 to 1: of 100 GB/s a chip 25 go across
+    tree = platform(level(size=8, oversubscription=4))
+    got = collective("all-reduce", M, Group(size=8), tree, IDEAL)
+    assert close(got.time_s, 4e-6 + 2 * M * 7 / 8 / 2.5e10)
+
+
+def test_a_dragonfly_is_switches_that_are_all_joined() -> None:
+    # groups of 4 behind a switch, 3 of them joined by 2 links of 10 GB/s a chip: m 3/4 in a group, then a
+    # third of m/4 to each of the two others at once, 10 GB/s to each, and back
+    groups = level("fully-connected", 3, name="global", bandwidth_bytes_per_s=1e10, links=2, latency_s=3e-6)
+    dragonfly = platform(level(size=4), groups)
+    got = collective("all-reduce", M, Group(size=12), dragonfly, IDEAL)
+    inside = 2 * (2e-6 + M * 3 / 4 / 1e11)
+    assert close(got.time_s, inside + 2 * 3e-6 + 2 * M / 4 / 3 / 1e10)
+
+
+class TestLibraries:
+    """Ways of a library on levels."""
+
+    two = platform(level(size=8, name="in"), level(size=2, name="out", bandwidth_bytes_per_s=1e10))
+
+    def profile(self, **fits: CollectiveFit) -> Profile:
+        return IDEAL.replace(collectives={key.replace("__", "."): fit for key, fit in fits.items()})
+
+    def fit(self, base: float, pipelined: bool = False) -> CollectiveFit:
+        return CollectiveFit(ways={"w": Way(algorithm="ring", base_s=base, latency=0)}, pipelined=pipelined)
+
+    def test_one_level_after_the_other(self) -> None:
+        # inside 2 (1 ms + 7/8 m / 100 GB/s), outside 1 ms + 2 m/8 1/2 / 10 GB/s
+        got = collective("all-reduce", M, Group(size=16), self.two, self.profile(default=self.fit(1e-3)))
+        assert close(got.time_s, 3e-3 + 2 * 7 / 8 * 1e-3 + M / 8 / 1e10)
+
+    def test_pipelined_bytes_take_as_long_as_on_the_slower_level(self) -> None:
+        got = collective(
+            "all-reduce", M, Group(size=16), self.two, self.profile(default=self.fit(1e-3, True))
+        )
+        assert close(got.time_s, 3e-3 + max(2 * 7 / 8 * 1e-3, M / 8 / 1e10))
+
+    def test_a_switch_that_adds_up_does_so_for_the_levels_behind_it(self) -> None:
+        sharp = CollectiveFit(
+            ways={"nvls": Way(algorithm="in-switch", latency=0), **self.fit(0).ways}, pipelined=True
+        )
+        joined = self.two.replace(levels=(self.two.levels[0].replace(reduces=True), self.two.levels[1]))
+        got = collective("all-reduce", M, Group(size=16), joined, self.profile(default=sharp))
+        assert close(got.time_s, max(1e-3, M / 8 / 1e10))
+
+    def test_the_most_particular_calibration_counts(self) -> None:
+        profile = self.profile(
+            default=self.fit(1),
+            **{"all-gather": self.fit(2), "out": self.fit(3), "in__all-gather": self.fit(4)},
+        )
+        got = collective("all-gather", 1e-3, Group(size=16), self.two, profile).time_s
+        assert round(float(got)) == 4 + 3
+        assert (
+            round(float(collective("reduce-scatter", 1e-3, Group(size=16), self.two, profile).time_s))
+            == 1 + 3
+        )
+
+    def test_a_group_of_one_is_free_whatever_the_library(self) -> None:
+        profile = self.profile(default=self.fit(1))
+        assert collective("all-reduce", M, Group(size=1), self.two, profile).time_s == 0
+        assert collective("all-reduce", 0.0, Group(size=8), self.two, profile).time_s == 0
+
+    def test_a_hop_goes_the_fastest_way(self) -> None:
+        profile = self.profile(
+            default=CollectiveFit(ways={"a": Way(base_s=1), "b": Way(base_s=1e-3, latency=0)})
+        )
+        assert close(hops(M, range(1), 1, self.two, profile).time_s, 2e-3)
