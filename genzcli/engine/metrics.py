@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import energy
+from genzcli.engine import energy, passes
 from genzcli.engine.case import Case, running
 from genzcli.engine.result import Metrics
 from genzcli.engine.timing import Timing
@@ -51,14 +51,19 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
 
 
 def _served(case: Case, prefill: Timing, step: Number | None) -> tuple[Number, Number | None]:
-    """TTFT and TPOT of a server in steady state, the host's work on a request included."""
+    """TTFT and TPOT of a server in steady state.
+
+    The host adds request + launch x operators of a prefill to TTFT: it runs ahead of the chip, so this
+    delays the first token and no pass of others.
+    """
     profile = case.scenario.profile
     queue = Queue(case.requests, case.scenario.usecase.output_tokens, profile.burst)
     if case.scenario.plan.chunk is None:
         ttft, tpot = interleaved(prefill.mean.time, prefill.slot_s, step, queue)
     else:
         ttft, tpot = chunked(prefill, step, queue)
-    return ttft + profile.request_s, tpot
+    host = profile.request_s + profile.launch_s * passes.launches(case.setting, case.stages)
+    return ttft + host, tpot
 
 
 class Queue(NamedTuple):

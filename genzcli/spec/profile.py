@@ -38,7 +38,7 @@ class Profile(Noun):
     """Calibration of a (chip, serving stack), or of a class of chips where none was measured.
 
     Time of a pass = operators + exposed collectives + step + per_sequence * B + per_chip [tp > 1].
-    `request`, `burst` and `held_output` shape the queue of a server (`engine/metrics.py`).
+    `request`, `launch`, `burst` and `held_output` shape the queue of a server (`engine/metrics.py`).
     """
 
     name: str = text("catalog id")
@@ -58,6 +58,12 @@ class Profile(Noun):
     request_s: Number = quantity(
         "s",
         "host work of a server ahead of a request's first token, HTTP and tokeniser",
+        least=0,
+        default=0.0,
+    )
+    launch_s: Number = quantity(
+        "s",
+        "host time of a server for an operator of a prefill, which no graph replays; delays the first token",
         least=0,
         default=0.0,
     )

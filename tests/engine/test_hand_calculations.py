@@ -544,6 +544,14 @@ class TestContinuousBatching:
         assert close(got.tpot_s, 158.927936 * US + self.prefill / 20)
         assert close(got.e2e_s, self.result.metrics.e2e_s + 1e-3)
 
+    def test_the_host_launches_every_operator_of_a_prefill(self) -> None:
+        # a layer: norms, qkv, attention, out, up, activation, down; four of them, embedding and head: 30
+        got = answer(batch=2, batching="continuous", profile=IDEAL.replace(launch_s=1e-5)).metrics
+        assert close(got.ttft_s, self.result.metrics.ttft_s + 30 * 1e-5)
+        assert close(got.tpot_s, self.result.metrics.tpot_s)
+        static = answer(batch=2, profile=IDEAL.replace(launch_s=1e-5, request_s=1e-3)).metrics
+        assert close(static.ttft_s, answer(batch=2).metrics.ttft_s)
+
     def test_e2e(self) -> None:
         got = self.result.metrics
         assert close(got.e2e_s, got.ttft_s + 10 * got.tpot_s)
