@@ -191,7 +191,7 @@ def test_dense_models_and_mixtures_of_experts() -> None:
         ("h100-sxm", "tensorrt-llm", 0.10, 0.28),
         ("b200", "vllm", 0.125, 0.16),
         ("b200", "sglang", 0.13, 0.45),
-        ("b200", "tensorrt-llm", 0.22, 0.73),
+        ("b200", "tensorrt-llm", 0.22, 0.75),
     ],
 )
 def test_each_stack_of_a_chip(hardware: str, stack: str, most_tpot: float, most_ttft: float) -> None:
