@@ -152,6 +152,9 @@ def profiles(draw: Any) -> Profile:
         per_chip_s=draw(one_of([0.0, 1e-4])),
         reserve=draw(one_of([0.0, 0.1])),
         page_tokens=draw(one_of([1, 16])),
+        request_s=draw(one_of([0.0, 0.05])),
+        burst=draw(one_of([0.0, 0.3, 1.0])),
+        held_output=draw(one_of([0.5, 1.0])),
     )
 
 
@@ -580,3 +583,36 @@ def test_better_drafts_are_never_slower(
     assume(case.plan.batching == "static" or case.plan.chunk is None or case.plan.chunk > tokens)
     fast, slow = (run(with_plan(case, accept=accept, **how)) for accept in (better, worse))
     assert times(fast)[2] <= times(slow)[2] * SLACK
+
+
+# A server in steady state.
+
+
+def served(case: Scenario, **changes: Any) -> Estimate:
+    plan = case.plan.replace(batching="continuous", **changes)
+    return run(case.replace(plan=plan, usecase=case.usecase.replace(beams=1)))
+
+
+@given(scenarios())
+def test_requests_in_flight_are_the_rate_times_the_latency(case: Scenario) -> None:
+    got = served(case).metrics
+    assert got.requests_per_s is not None and got.e2e_s is not None
+    assert got.requests_per_s * got.e2e_s == pytest.approx(case.plan.batch, rel=1e-9)
+
+
+@given(scenarios(), st.integers(1, 40))
+def test_more_users_never_wait_less(case: Scenario, more: int) -> None:
+    one_placement(case)
+    few, many = served(case), served(case, batch=case.plan.batch + more * case.plan.dp)
+    for a, b in zip(times(few), times(many), strict=True):
+        assert a <= b * SLACK
+
+
+@given(scenarios(), one_of([None, 300]))
+def test_a_burst_moves_prefills_and_makes_none(case: Scenario, chunk: int | None) -> None:
+    calm = served(case.replace(profile=case.profile.replace(burst=0.0)), chunk=chunk)
+    wave = served(case.replace(profile=case.profile.replace(burst=1.0)), chunk=chunk)
+    (ttft, tpot, e2e), (later, faster, same) = times(calm), times(wave)
+    assert later >= ttft / SLACK and faster <= tpot * SLACK
+    if chunk is None:
+        assert same == pytest.approx(e2e, rel=1e-9)

@@ -65,6 +65,9 @@ def _plan(resolved: Resolved) -> Iterator[str]:
             yield "static batching: the batch arrives together"
     else:
         yield "continuous batching in steady state: one prefill at a time between decode steps"
+        burst = resolved.scenario.profile.burst
+        if burst > 0:
+            yield f"{burst:.0%} of the other requests' prompts come together with one's own (profile burst)"
     if resolved.scenario.model.has_experts and request.routing is None:
         yield f"{plan.routing} routing of tokens to experts"
     yield from techniques(resolved.scenario)

@@ -213,12 +213,16 @@ def _placed(setting: Setting, needs: list[Need], room: Storage) -> tuple[Setting
 
 
 def demand(scenario: Scenario, shard: Shard) -> Demand:
-    """What the batch asks of one chip: the busiest attention group has ceil(batch / dp) requests."""
+    """What the batch asks of one chip: the busiest attention group has ceil(batch / dp) requests.
+
+    Those of a server are of all ages: where the cache grows with the answer, they hold part of it.
+    """
     plan, usecase, profile = scenario.plan, scenario.usecase, scenario.profile
+    held = profile.held_output if plan.batching == "continuous" else 1
     return Demand(
         requests=ceil(plan.batch / plan.dp),
         input_tokens=usecase.input_tokens,
-        output_tokens=usecase.output_tokens,
+        output_tokens=usecase.output_tokens * held,
         beams=usecase.beams,
         width=verified(plan),
         keep=plan.kv_keep,

@@ -197,6 +197,21 @@ def step_parts(setting: Setting, sequences: Number) -> Parts:
     return Parts(overhead=profile.step_s + profile.per_sequence_s * sequences + together)
 
 
+def launches(setting: Setting, stages: tuple[Stage, ...]) -> int:
+    """Operators of a prefill through all stages, embedding and head included: what a host launches."""
+    model, shard, options = setting.model, setting.shard, setting.options
+    token = Prefill(sequences=1, new=1, past=0)
+    total = 2
+    for stage in stages:
+        for name, repeat in stage.layers.items():
+            block = model.blocks[name]
+            before = blocks.before_kernel(block, model.d_model, 1, shard, options, decode=False)
+            after = blocks.after_kernel(block, model.d_model, 1, shard, options)
+            inside = blocks.kernels(block, token, shard, options)
+            total += (len(before) + len(inside) + len(after)) * repeat * stage.repeat
+    return total
+
+
 class Pipeline(Noun):
     """Parts of the pipeline: the sum over stages and hops, and the slowest stage."""
 

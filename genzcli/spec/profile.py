@@ -84,6 +84,7 @@ class Profile(Noun):
     """Calibration of a (chip, serving stack), or of a class of chips where none was measured.
 
     Time of a pass = operators + exposed collectives + step + per_sequence * B + per_chip [tp > 1].
+    `request`, `launch`, `burst` and `held_output` shape the queue of a server (`engine/metrics.py`).
     """
 
     name: str = text("catalog id")
@@ -102,6 +103,29 @@ class Profile(Noun):
     step_s: Number = quantity("s", "host and scheduler, once a pass", least=0, default=0.0)
     per_sequence_s: Number = quantity("s", "host work a sequence and pass", least=0, default=0.0)
     per_chip_s: Number = quantity("s", "synchronising more than one chip, once a pass", least=0, default=0.0)
+    request_s: Number = quantity(
+        "s",
+        "host work of a server ahead of a request's first token, HTTP and tokeniser",
+        least=0,
+        default=0.0,
+    )
+    launch_s: Number = quantity(
+        "s",
+        "host time of a server for an operator of a prefill, which no graph replays; delays the first token",
+        least=0,
+        default=0.0,
+    )
+    burst: Number = ratio(
+        "share of a server's other requests whose prompts come together with one's own",
+        most=1,
+        default=0.0,
+    )
+    held_output: Number = ratio(
+        "share of its output that a server's request has cache for: 1 set aside ahead, 0.5 as it grows",
+        above=0,
+        most=1,
+        default=1.0,
+    )
     reserve: Number = ratio("share of memory the software keeps for itself", least=0, most=0.95, default=0.0)
     page_tokens: Number = count("tokens a page of KV holds", default=1)
     activation_tokens: Number | None = count(

@@ -166,6 +166,15 @@ class TestContinuous:
         assert close(more.metrics.e2e_s, 10 * full.metrics.e2e_s)  # Little's law
         assert close(more.metrics.tpot_s, full.metrics.tpot_s)
 
+    def test_cache_that_grows_with_the_answer_holds_more_requests(self) -> None:
+        # 100 + 1000 tokens set aside for each, or 100 + 500 held in the mean of all ages: near 11 : 6
+        use, half = usecase(100, 1000), calibrated(held_output=0.5)
+        ahead = answer(batching="continuous", use=use, profile=calibrated()).memory
+        grows = answer(batching="continuous", use=use, profile=half).memory
+        static = answer(use=use, profile=half).memory
+        assert grows.max_batch / ahead.max_batch == pytest.approx(11 / 6, rel=0.02)
+        assert static.kv_bytes == ahead.kv_bytes
+
     def test_one_request_alone_is_a_static_batch_of_one(self) -> None:
         alone, static = answer(batching="continuous").metrics, answer().metrics
         assert close(alone.ttft_s, static.ttft_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from engine_samples import (
+    IDEAL,
     answer,
     attention,
     calibrated,
@@ -518,14 +519,38 @@ class TestCalibratedProfile:
 
 
 class TestContinuousBatching:
-    """A cycle is the own prefill, ten steps and the other requests' prefills between them."""
+    """A cycle is the own prefill, ten steps and the other request's prefill, ahead of it or between them.
+
+    prefill 192.812576, step(2) 158.927936: the other's share of the cycle is
+    192.812576 / (2 x 192.812576 + 10 x 158.927936) = 0.0976314, so 0.0976314 / (2 x 0.9023686) = 0.0540973
+    prefills are ahead, and 0.9459027 between the steps.
+    """
 
     result = answer(batch=2, batching="continuous")
     prefill = float(answer(batch=1).metrics.ttft_s)  # alone, checked above for two
 
     def test_the_mean_interval_holds_the_others_prefills(self) -> None:
-        # step(2) = 158.927936; one other prefill spread over ten intervals
-        assert close(self.result.metrics.tpot_s, 158.927936 * US + self.prefill / 10)
+        got = self.result.metrics.tpot_s
+        assert got == pytest.approx((158.927936 + 0.9459027 * 192.812576 / 10) * US, rel=1e-7)
+
+    def test_a_new_prompt_waits_for_what_is_under_way(self) -> None:
+        # half a step half of the time
+        got = self.result.metrics.ttft_s
+        assert got == pytest.approx((1.0540973 * 192.812576 + 158.927936 / 4) * US, rel=1e-7)
+
+    def test_a_burst_moves_half_of_the_others_prefills_ahead(self) -> None:
+        got = answer(batch=2, batching="continuous", profile=IDEAL.replace(burst=1, request_s=1e-3)).metrics
+        assert close(got.ttft_s, 1.5 * self.prefill + 158.927936 / 4 * US + 1e-3)
+        assert close(got.tpot_s, 158.927936 * US + self.prefill / 20)
+        assert close(got.e2e_s, self.result.metrics.e2e_s + 1e-3)
+
+    def test_the_host_launches_every_operator_of_a_prefill(self) -> None:
+        # a layer: norms, qkv, attention, out, up, activation, down; four of them, embedding and head: 30
+        got = answer(batch=2, batching="continuous", profile=IDEAL.replace(launch_s=1e-5)).metrics
+        assert close(got.ttft_s, self.result.metrics.ttft_s + 30 * 1e-5)
+        assert close(got.tpot_s, self.result.metrics.tpot_s)
+        static = answer(batch=2, profile=IDEAL.replace(launch_s=1e-5, request_s=1e-3)).metrics
+        assert close(static.ttft_s, answer(batch=2).metrics.ttft_s)
 
     def test_e2e(self) -> None:
         got = self.result.metrics
