@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Judged(NamedTuple):
     """One objective against the answer; actual and margin are None when the metric does not exist.
 
-    limit and actual are in `unit`. margin is the slack over the limit: positive passes.
+    limit and actual are in `unit`. margin is the slack over the limit: positive passes. It is within error
+    where the limit lies inside the profile's band round the actual value.
     """
 
     metric: str
@@ -26,6 +27,7 @@ class Judged(NamedTuple):
     actual: Number | None
     passed: bool
     margin: float | None
+    within_error: bool = False
 
 
 def parse_slo(text: str, where: str = "--slo") -> Slo:
@@ -68,6 +70,8 @@ def _judge(estimate: Estimate, slo: Slo) -> Judged:
         # One output token has no interval between tokens: an upper limit on it cannot be broken.
         vacuous = bool(estimate.fits) and slo.metric in ("tpot", "user_throughput")
         return Judged(slo.metric, metric.output_unit, slo.limit * metric.scale, None, vacuous, None)
+    bands = estimate.scenario.profile.error
+    band = None if bands is None else bands.of(metric.field)
     slack = (slo.limit - actual if metric.ceiling else actual - slo.limit) / slo.limit
     return Judged(
         slo.metric,
@@ -76,6 +80,7 @@ def _judge(estimate: Estimate, slo: Slo) -> Judged:
         actual * metric.scale,
         bool(slack >= 0),
         float(slack),
+        band is not None and bool(abs(slo.limit - actual) <= band * actual),
     )
 
 
@@ -101,3 +106,13 @@ def verdict(judged: tuple[Judged, ...]) -> str | None:
     if not judged:
         return None
     return "pass" if all(item.passed for item in judged) else "fail"
+
+
+def uncertain(judged: tuple[Judged, ...]) -> bool:
+    """Whether the verdict could be the other within the error of the prediction.
+
+    A pass, where any objective is met by less than that; a fail, where every one that is missed is.
+    """
+    if verdict(judged) == "pass":
+        return any(item.within_error for item in judged)
+    return bool(judged) and all(item.within_error for item in judged if not item.passed)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from engine_samples import answer, chip, close, platform, usecase
+from engine_samples import IDEAL, answer, chip, close, platform, usecase
 
 from genzcli.errors import GenzError, UnitError
-from genzcli.slo import judge, merge, parse_slo, verdict
+from genzcli.slo import judge, merge, parse_slo, uncertain, verdict
 from genzcli.spec.hardware import Tier
+from genzcli.spec.profile import ErrorBand
 from genzcli.spec.workload import Slo
 
 
@@ -97,3 +98,18 @@ def test_what_does_not_fit_fails_everything() -> None:
 def test_one_output_token_has_no_interval_to_be_too_long() -> None:
     item = judge(answer(use=usecase(100, 1)), (Slo(metric="tpot", limit=1e-9),))[0]
     assert item.passed and item.actual is None
+
+
+def test_within_error() -> None:
+    """A band of 10 % round the value, however the limit lies to it; the verdict itself does not change."""
+    band = ErrorBand(ttft=0.1, tpot=0.1, e2e=0.1)
+    got = answer(profile=IDEAL.replace(error=band))
+    ttft = float(got.metrics.ttft_s or 0)
+    limits = [Slo(metric="ttft", limit=ttft * share) for share in (0.89, 0.91, 1.09, 1.11)]
+    judged = judge(got, tuple(limits))
+    assert [item.within_error for item in judged] == [False, True, True, False]
+    assert [item.passed for item in judged] == [False, False, True, True]
+    assert [uncertain((item,)) for item in judged] == [False, True, True, False]
+    assert not uncertain(judged[:2])  # one of the two fails beyond the error
+    assert uncertain(judged[2:])
+    assert not any(item.within_error for item in judge(answer(), tuple(limits)))

@@ -152,7 +152,7 @@ def _profile(profile: Profile, catalog: Catalog, folder: str | None) -> Iterator
     if not profile.applies:
         yield "error", "applies", "is missing; name chips, class:gpu, or any"
     for target in profile.applies:
-        word = target.removeprefix("class:")
+        word = target.removeprefix("class:").replace(":", "-")
         fitting = profile.stack if target == "any" else f"{profile.stack}-{word}"
         if len(profile.applies) == 1 and profile.name != fitting:
             yield "error", "name", f"should be {fitting!r}, by its stack and what it applies to"

@@ -77,21 +77,39 @@ class Catalog:
             return self._platform(found), False
         return self._home(build(found.node, Chip), found), True
 
-    def profile(self, stack: str, chip: Chip) -> Profile:
-        """The most specific calibration of a serving stack for a chip: its own, its class's, or any."""
-        return self._once(f"profile {stack}", f"{chip.kind} {chip.name}", lambda: self._profile(stack, chip))
+    def profile(self, stack: str, chip: Chip, batching: str = "") -> Profile:
+        """The most specific calibration of a serving stack for a chip: its own, its class's, or any.
 
-    def _profile(self, stack: str, chip: Chip) -> Profile:
+        A stack's static batches were measured in 2024, its servers later: `vllm-2024` stands behind `vllm`
+        for static batching, and where there is nothing newer. A stack that is known, but not for this chip,
+        is stood in for by the generic profile of the chip's class.
+        """
+        kind = f"profile {stack} {batching}"
+        return self._once(kind, f"{chip.kind} {chip.name}", lambda: self._profile(stack, chip, batching))
+
+    def _profile(self, stack: str, chip: Chip, batching: str) -> Profile:
         path = find.path_of(stack)
         if path is not None:
             return build(read(path), Profile)
         wanted = find.fold(stack)
-        for name in (f"{wanted}-{chip.name}", f"{wanted}-{chip.kind}", wanted):
+        ages = (wanted, f"{wanted}-2024")
+        ages = ages[::-1] if batching == "static" else ages
+        kinds = (chip.name, f"{chip.kind}-{chip.vendor.lower()}", chip.kind)
+        found = self._applying((*(f"{age}-{kind}" for kind in kinds for age in ages), wanted), chip)
+        if found is None and any(name.startswith(f"{wanted}-") for name in self.names("profiles")):
+            found = self._applying((f"generic-{chip.name}", f"generic-{chip.kind}"), chip)
+        if found is None:
+            raise self._no_profile(stack, chip)
+        return found
+
+    def _applying(self, names: Iterable[str], chip: Chip) -> Profile | None:
+        """The first profile of these names that is for the chip."""
+        for name in names:
             for entry in find.by_name(self.roots, ("profiles",), name):
                 found = build(entry.node, Profile)
                 if _applies(found, chip):
                     return found
-        raise self._no_profile(stack, chip)
+        return None
 
     # --- how ---
 
@@ -141,7 +159,7 @@ class Catalog:
 
 
 def _applies(profile: Profile, chip: Chip) -> bool:
-    return bool({chip.name, f"class:{chip.kind}", "any"} & set(profile.applies))
+    return profile.is_for(chip.kind, chip.vendor, chip.name)
 
 
 def load_file(entry: Entry, catalog: Catalog) -> Noun:

@@ -21,6 +21,7 @@ COMMANDS = {
     "sweep": "genzcli.cli.sweep",
     "size": "genzcli.cli.size",
     "validate": "genzcli.cli.validate",
+    "calibrate": "genzcli.cli.calibrate",
     "list": "genzcli.cli.list",
     "show": "genzcli.cli.show",
     "lint": "genzcli.cli.lint",

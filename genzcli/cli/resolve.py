@@ -111,8 +111,10 @@ def _load(request: Request) -> Loaded:
     platform, bare = _named(request, "hardware", catalog.hardware, request.hardware)
     usecase = _usecase(request, catalog)
     stack = request.stack or "generic"
-    profile = _named(request, "stack", lambda word: catalog.profile(word, platform.chip), stack)
     plan = _plan(request, model, usecase)
+    profile = _named(
+        request, "stack", lambda word: catalog.profile(word, platform.chip, plan.batching), stack
+    )
     _refuse_idle(request)
     plan = _drafting(request, catalog, model, plan)
     parts = Parts(model, platform, usecase, plan, profile)

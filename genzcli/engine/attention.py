@@ -126,6 +126,7 @@ def attend(attention: Attention, span: Span, shard: Shard, *, flash: bool, seque
         activation_bytes=moved * shard.size.activations,
         groups=groups,
         rows=span.tokens * heads,
+        sharing=heads / shard.kv_heads(attention),
         keys=span.context,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from genzcli.engine import legal, memory, network
@@ -154,6 +155,7 @@ def _setting(
             profile=scenario.profile,
             cache=cache_of(chip, held.weights + held.kv),
             array=chip.array,
+            longest=scenario.model.max_context or math.inf,
             **streams._asdict(),
         ),
         options=Options(

@@ -36,6 +36,7 @@ class Operator(Noun):
     kv_bytes: Number = ratio("KV cache read and written", default=0.0)
     kv_written_bytes: Number = ratio("what of them is written", default=0.0)
     activation_bytes: Number = ratio("activations read and written", default=0.0)
+    sharing: Number = ratio("query heads that share a KV head and may each read it", default=1.0)
     idle_bytes: Number = ratio("activations of rows that are other ranks' work", default=0.0)
     reduction: Number = ratio("length of the dot products", default=0.0)
     part: str = text(

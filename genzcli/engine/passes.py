@@ -229,13 +229,16 @@ def pipeline(
 ) -> Pipeline:
     """Stages from layers: a stage is its layers, and the embedding or the head at the ends.
 
-    `layers` has, for each stage, the parts of one layer of each kind under that stage's placement.
+    `layers` has, for each stage, the parts of one layer of each kind under that stage's placement. The chip
+    waits where the host needs longer to launch the layers than the chip to run them.
     """
     through, slowest = Parts(), None
     for stage, layer in zip(stages, layers, strict=True):
         here = Parts()
         for name, repeat in stage.layers.items():
             here = here + layer[name] * repeat
+        launched = setting.rates.profile.layer_s * sum(stage.layers.values())
+        here = here + Parts(overhead=maximum(launched - here.time, 0.0))
         if stage.first:
             here = here + ends[0] + step_parts(setting, work.sequences)
         if stage.last:

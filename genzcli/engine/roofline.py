@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from genzcli.engine.ops import Operator
@@ -58,6 +59,7 @@ class Rates(Noun):
     activations: Number = ratio("seconds a byte of activations")
     profile: Profile = noun(Profile, "calibration")
     phase: str = text("prefill or decode", default="prefill")
+    longest: Number = ratio("longest context the model takes", default=math.inf)
     cache: Cache | None = noun(Cache, "the last cache before memory", default=None)
     array: Systolic | None = noun(Systolic, "shape of the matrix unit", default=None)
 
@@ -251,10 +253,24 @@ def time(operator: Operator, rates: Rates) -> Parts:
 
     Tc = FLOP / (peak eff_c), Tm = sum over tensors of bytes x seconds a byte / eff_m. With p = inf
     this is the GenZ paper's equation 1. `OperatorFit` says what tiles, fill and cache add. On a systolic
-    chip a GEMM takes no less than its array's cycles.
+    chip a GEMM takes no less than its array's cycles. Decode attention that is not split (`Unsplit`) has
+    constants of its own.
     """
-    fit = fit_for(rates.profile, operator.kind, rates.phase, rates.dtype)
+    usual = _under(operator, rates, fit_for(rates.profile, operator.kind, rates.phase, rates.dtype))
+    rule = rates.profile.unsplit
+    if rule is None or operator.kind != "attention" or rates.phase != "decode":
+        return usual
+    fit = fit_for(rates.profile, operator.kind, "decode.unsplit", rates.dtype)
+    crowded = maximum(minimum(rates.longest, rule.longest_tokens) / rule.score_tokens, 1.0)
+    return _under(operator, rates, fit, crowded).where(operator.rows > rule.above, usual)
+
+
+def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 1.0) -> Parts:
+    """The time under one set of constants, where the cache is read `slower` times as slowly."""
     flop, kv = _whole_tiles(operator, fit)
+    if rates.phase == "decode":
+        # A block of its own for each query head reads keys and values again.
+        kv = kv * (1.0 + (operator.sharing - 1.0) * (1.0 - fit.kv_reuse)) * slower
     compute = flop / (rates.flop_per_s * fit.compute_efficiency)
     memory = _memory_s(operator, kv, rates, fit)
     both = corner(compute, memory, fit.corner)

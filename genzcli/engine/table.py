@@ -100,9 +100,13 @@ class Table:
         rows += [row for row in self.ends if row.block == "head"]
         table = [row for row in rows if row.time_s > 0]
         host = passes.step_parts(self.case.setting, sequences).overhead
-        between = line.through.time - sum((row.time_s for row in table), 0.0) - host
+        launches = line.through.overhead - sum((row.overhead_s for row in table), 0.0) - host
+        launches = launches if launches > 1e-9 * line.through.time else 0.0
+        between = line.through.time - sum((row.time_s for row in table), 0.0) - host - launches
         if host > 0:
             table.append(OperatorTime(name="host", kind="step", block="step", overhead_s=host))
+        if launches > 0:
+            table.append(OperatorTime(name="launches", kind="step", block="step", overhead_s=launches))
         waits = parts + line.through * -1.0
         if self.case.scenario.plan.pp > 1:
             table.append(_row("send-recv", "collective", Parts(network=between)))

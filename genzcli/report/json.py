@@ -10,6 +10,7 @@ from genzcli.engine.legal import part_dtype
 from genzcli.engine.result import BOUNDS, Estimate, Memory, OperatorTime, Phase
 from genzcli.engine.speculation import link
 from genzcli.report.answer import NOT_MODELLED, Answer
+from genzcli.slo import uncertain
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.model import Model
 from genzcli.spec.workload import Plan
@@ -61,9 +62,11 @@ def run_document(answer: Answer) -> dict[str, Any]:
         "memory": memory(estimate.memory),
         "draft_memory": None if estimate.draft_memory is None else memory(estimate.draft_memory),
         "metrics": metrics(estimate),
+        "error": error(estimate),
         "phases": {name: _phase(estimate.phases.get(name)) for name in ("prefill", "decode")},
         "slos": [_slo(item) for item in answer.judged],
         "verdict": answer.verdict,
+        "within_error": uncertain(answer.judged) if answer.judged else None,
         "cures": [_cure(item) for item in answer.cures],
         "assumptions": list(answer.assumptions),
         "not_modelled": list(NOT_MODELLED),
@@ -182,6 +185,24 @@ def metrics(estimate: Estimate) -> dict[str, Any]:
         "output_tokens_per_s_per_chip": found.output_tokens_per_s_per_chip,
         "average_w": found.average_w,
     }
+
+
+_BANDED = {
+    "ttft_ms": "ttft_s",
+    "tpot_ms": "tpot_s",
+    "e2e_ms": "e2e_s",
+    "output_tokens_per_s": "output_tokens_per_s",
+    "tokens_per_s_per_user": "tokens_per_s_per_user",
+}
+
+
+def error(estimate: Estimate) -> dict[str, Any] | None:
+    """How far off metrics may well be, a share of each; null under a profile that states no error."""
+    bands = estimate.scenario.profile.error
+    if bands is None:
+        return None
+    values = {key: getattr(estimate.metrics, field) for key, field in _BANDED.items()}
+    return {key: None if values[key] is None else bands.of(field) for key, field in _BANDED.items()}
 
 
 def ms(seconds: Any) -> Any:

@@ -102,9 +102,9 @@ def _metrics(answer: Answer) -> Table:
     found = answer.estimate.metrics
     decode = answer.estimate.phases.get("decode")
     latency = [
-        ("TTFT", quantity(found.ttft_s, "s")),
-        ("TPOT", quantity(found.tpot_s, "s")),
-        ("E2E", quantity(found.e2e_s, "s")),
+        ("TTFT", _with_band(answer, "ttft_s")),
+        ("TPOT", _with_band(answer, "tpot_s")),
+        ("E2E", _with_band(answer, "e2e_s")),
     ]
     if decode is not None:
         latency += [
@@ -127,6 +127,15 @@ def _metrics(answer: Answer) -> Table:
     columns = [*latency, *[("", "")] * (5 - len(latency))], rates, [*money, *[("", "")] * (5 - len(money))]
     rows = tuple(tuple(word for pair in row for word in pair) for row in zip(*columns, strict=True))
     return Table("Metrics", ("latency", "", "throughput", "", "energy, cost", ""), "lrlrlr", rows)
+
+
+def _with_band(answer: Answer, field: str) -> str:
+    """A time, and how far off it may well be."""
+    value = getattr(answer.estimate.metrics, field)
+    bands = answer.estimate.scenario.profile.error
+    if value is None or bands is None:
+        return quantity(value, "s")
+    return f"{quantity(value, 's')} ±{percent(bands.of(field)).replace(' ', '')}"
 
 
 def _phases(answer: Answer) -> Table:
@@ -158,7 +167,7 @@ def _objectives(answer: Answer) -> Table:
             in_unit(item.metric, item.limit / METRICS[item.metric].scale),
             NONE if item.actual is None else in_unit(item.metric, item.actual / METRICS[item.metric].scale),
             margin(item),
-            "pass" if item.passed else "FAIL",
+            ("pass" if item.passed else "FAIL") + ", within error" * item.within_error,
         )
         for item in answer.judged
     )

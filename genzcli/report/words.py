@@ -58,14 +58,15 @@ def gigabytes(value: Any) -> str:
 
 
 def objective(item: Judged) -> str:
-    """`TTFT 110 ms ≤ 200 ms (45 % to spare)`."""
+    """`TTFT 110 ms ≤ 200 ms (45 % to spare)`, and whether that is less than the prediction's error."""
     name, scale = label(item.metric), METRICS[item.metric].scale
     limit = in_unit(item.metric, item.limit / scale)
     if item.actual is None:
         return f"{name} {NONE} (limit {limit})"
     actual = in_unit(item.metric, item.actual / scale)
     sign = {(True, True): "≤", (True, False): ">", (False, True): "≥", (False, False): "<"}
-    return f"{name} {actual} {sign[METRICS[item.metric].ceiling, item.passed]} {limit} ({margin(item)})"
+    said = margin(item) + ", within error" * item.within_error
+    return f"{name} {actual} {sign[METRICS[item.metric].ceiling, item.passed]} {limit} ({said})"
 
 
 def margin(item: Judged) -> str:

@@ -6,7 +6,19 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from genzcli.spec.noun import Noun, choice, count, flag, nouns, other, quantity, ratio, text, texts
+from genzcli.spec.noun import (
+    Noun,
+    choice,
+    count,
+    flag,
+    noun,
+    nouns,
+    other,
+    quantity,
+    ratio,
+    text,
+    texts,
+)
 from genzcli.spec.source import Source
 
 if TYPE_CHECKING:
@@ -38,6 +50,13 @@ class OperatorFit(Noun):
     lanes: Number | None = count("pieces that keep the whole chip busy; fewer leave it idle", default=None)
     idle_rows: Number | None = ratio(
         "share of other ranks' rows that a grouped GEMM's buffers move along", least=0, most=1, default=None
+    )
+    kv_reuse: Number = ratio(
+        "of the query heads that share a KV head, the share that reads it together in decode: bytes of the"
+        " cache x (1 + (heads - 1) (1 - kv_reuse))",
+        least=0,
+        most=1,
+        default=1.0,
     )
 
 
@@ -80,16 +99,51 @@ class CollectiveFit(Noun):
     pipelined: bool = flag("pieces of a message are on several levels at once", default=False)
 
 
+class Unsplit(Noun):
+    """When decode attention stops cutting long contexts into pieces: vLLM's paged attention of 2024.
+
+    With more than `above` (sequence, query head) pairs on a chip each gets one block, which keeps a score for
+    every token of the longest context in scratch memory. Time is that under `attention.decode.unsplit`, times
+    max(1, min(model's longest context, longest_tokens) / score_tokens).
+    """
+
+    above: Number = count("(sequence, query head) pairs above which nothing is split")
+    score_tokens: Number = count("scores a block may keep without keeping others off the chip")
+    longest_tokens: Number = count("longest context the software prepares for", default=8192)
+
+
+class ErrorBand(Noun):
+    """How far a prediction is off: two of three predictions of what was left out of the fit were nearer."""
+
+    ttft: Number = ratio("of TTFT, a share of it", above=0)
+    tpot: Number = ratio("of TPOT", above=0)
+    e2e: Number = ratio("of end-to-end time, and of rates, energy and cost", above=0)
+
+    def of(self, field: str) -> Number | None:
+        """The band of a field of `engine.result.Metrics`; power has none."""
+        match field:
+            case "ttft_s":
+                return self.ttft
+            case "tpot_s" | "decode_tokens_per_s" | "tokens_per_s_per_user":
+                return self.tpot
+            case "average_w":
+                return None
+        return self.e2e
+
+
 class Profile(Noun):
     """Calibration of a (chip, serving stack), or of a class of chips where none was measured.
 
-    Time of a pass = operators + exposed collectives + step + per_sequence * B + per_chip [tp > 1].
+    Time of a pass = max(operators + exposed collectives, layers * layer) + step + per_sequence * B
+    + per_chip [tp > 1].
     `request`, `launch`, `burst` and `held_output` shape the queue of a server (`engine/metrics.py`).
     """
 
     name: str = text("catalog id")
     stack: str = text("serving stack: ideal, generic, vllm, tensorrt-llm, …")
-    applies: tuple[str, ...] = texts("chips and classes it is for: h100-sxm, class:gpu, any", default=())
+    applies: tuple[str, ...] = texts(
+        "chips and classes it is for: h100-sxm, class:gpu, class:gpu:amd (of one vendor), any", default=()
+    )
     operators: Mapping[str, OperatorFit] = nouns(
         OperatorFit,
         "by operator kind (gemm, attention, moe, elementwise, gather), optionally `.prefill`/`.decode`"
@@ -126,6 +180,16 @@ class Profile(Noun):
         most=1,
         default=1.0,
     )
+    layer_s: Number = quantity(
+        "s",
+        "least time of a layer in a pass: the host launches its kernels one by one, ahead of the chip",
+        least=0,
+        default=0.0,
+    )
+    unsplit: Unsplit | None = noun(
+        Unsplit, "when decode attention is not split along the context", default=None
+    )
+    error: ErrorBand | None = noun(ErrorBand, "how far predictions are off", default=None)
     reserve: Number = ratio("share of memory the software keeps for itself", least=0, most=0.95, default=0.0)
     page_tokens: Number = count("tokens a page of KV holds", default=1)
     activation_tokens: Number | None = count(
@@ -138,3 +202,8 @@ class Profile(Noun):
     note: str = text("what a reader should know: fitted to what, expected error", default="")
     aliases: tuple[str, ...] = texts("other names", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+
+    def is_for(self, kind: str, vendor: str, chip: str) -> bool:
+        """Whether it is for a chip of this class, vendor and name."""
+        classes = {f"class:{kind}", f"class:{kind}:{vendor.lower()}"}
+        return bool({chip, "any", *classes} & set(self.applies))

@@ -67,8 +67,8 @@ class Library(Protocol):
     def hardware(self, name: str) -> tuple[Platform, bool]:
         """A platform, and whether a bare chip was named."""
 
-    def profile(self, stack: str, chip: Chip) -> Profile:
-        """The most specific profile of a stack for a chip."""
+    def profile(self, stack: str, chip: Chip, batching: str = "") -> Profile:
+        """The most specific profile of a stack for a chip; one measured under this batching first."""
 
 
 class Setting(NamedTuple):
@@ -78,10 +78,11 @@ class Setting(NamedTuple):
     stack: str | None = None  # in place of the stack that a row names
     profiles: tuple[Profile, ...] = ()  # tried before those of the library
 
-    def profile(self, stack: str, chip: Chip) -> Profile:
+    def profile(self, stack: str, chip: Chip, batching: str = "") -> Profile:
         """The profile for a row's stack and chip: a given one that applies, else the library's."""
         given = (item for item in self.profiles if applies(item, chip))
-        return next(given, None) or self.library.profile(self.stack or stack, chip)
+        how = (batching,) if batching else ()
+        return next(given, None) or self.library.profile(self.stack or stack, chip, *how)
 
 
 class Kind(NamedTuple):
@@ -113,7 +114,7 @@ def one_by_one(
 
 def applies(profile: Profile, chip: Chip) -> bool:
     """Whether a profile is for this chip: by its name, its class, or any."""
-    return bool({chip.name, f"class:{chip.kind}", "any"} & set(profile.applies)) or not profile.applies
+    return not profile.applies or profile.is_for(chip.kind, chip.vendor, chip.name)
 
 
 def as_number(text: str) -> float | None:

@@ -13,6 +13,7 @@ _MODULES = (
     "genzcli.explore.validate.simulated",
     "genzcli.explore.validate.measured",
     "genzcli.explore.validate.systolic",
+    "genzcli.explore.validate.endtoend",
 )
 
 

@@ -114,10 +114,12 @@ def _place(row: Row, setting: Setting, kept: dict[str, tuple[Platform, bool] | G
 def _profile(stack: str, chip: Chip, setting: Setting) -> tuple[Profile, tuple[str, ...]]:
     """The library's profile for the chip, or the generic one and a word about it."""
     try:
-        return setting.profile(stack, chip), ()
+        profile = setting.profile(stack, chip)
     except UnknownNameError:
         profile = setting.profile("generic", chip)
-        return profile, (f"{stack} on {chip.name} is in no profile: {profile.name}",)
+    if profile.stack != "generic" or stack == "generic":
+        return profile, ()
+    return profile, (f"{stack} on {chip.name} is in no profile: {profile.name}",)
 
 
 def _stack(library: str) -> tuple[str, bool]:
