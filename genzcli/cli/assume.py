@@ -42,9 +42,20 @@ def _workload(request: Request, scenario: Scenario) -> Iterator[str]:
         defaults.append(f"batch {plan.batch:g}")
     if defaults:
         yield f"{', '.join(defaults)} (defaults)"
+    yield from _images(scenario)
     longest = usecase.input_tokens + usecase.output_tokens
     if model.max_context is not None and longest > model.max_context:
         yield f"{longest:g} tokens a request, beyond the {model.max_context:g} that {model.name} was made for"
+
+
+def _images(scenario: Scenario) -> Iterator[str]:
+    """How large an image is, where nobody said."""
+    usecase, vision = scenario.usecase, scenario.model.vision
+    if vision is None or not usecase.images:
+        return
+    if usecase.image_tokens is None:
+        yield f"{vision.tokens:g} tokens an image, as {scenario.model.name} has them (--image-tokens)"
+    yield "images beside the input tokens, each request's encoded in its prefill, none from a cache"
 
 
 def _plan(resolved: Resolved) -> Iterator[str]:

@@ -219,6 +219,8 @@ def _usecase(request: Request, catalog: Catalog) -> UseCase:
         "input_tokens": _number(request, "input"),
         "output_tokens": _number(request, "output"),
         "beams": _number(request, "beams"),
+        "images": _number(request, "images"),
+        "image_tokens": _number(request, "image_tokens"),
     }
     named = tuple(slo.parse_slo(text, where) for text, where in request.slo)
     changes = {key: value for key, value in given.items() if value is not None}

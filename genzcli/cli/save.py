@@ -116,6 +116,8 @@ def _words(resolved: Resolved, folder: str | None) -> Iterator[tuple[str, Any]]:
     named = request.usecase
     yield "usecase", None if named is None else _located(request, named, ("usecases",), folder)
     yield "input", usecase.input_tokens
+    yield "images", usecase.images or None
+    yield "image_tokens", usecase.image_tokens
     yield "output", usecase.output_tokens
     yield "beams", usecase.beams
     yield "batch", plan.batch

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import feedforward, mixers
+from genzcli.engine import cross, feedforward, mixers
+from genzcli.engine.cross import Look
 from genzcli.engine.lora import Adapters
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, gather, linear, reduce_over_tp
 from genzcli.engine.routing import Routing
@@ -82,6 +83,14 @@ def after_kernel(
     return after
 
 
+def across(block: Block, d_model: Number, look: Look, shard: Shard) -> tuple[Operator, ...]:
+    """The cross-attention of a layer; its cost does not depend on the step."""
+    if block.cross_attention is None:
+        return ()
+    sends = reduce_over_tp(look.tokens * d_model, shard)
+    return cross.operators(block.cross_attention, d_model, look, shard, sends)
+
+
 def embed(model: Model, tokens: Number, shard: Shard) -> Operator:
     """The embedding: a look-up in a table cut over the vocabulary, so its rows are summed over TP."""
     return gather("embedding", tokens, model.d_model, shard.size.of_tables).replace(
@@ -106,6 +115,8 @@ def weight_bytes(block: Block, d_model: Number, shard: Shard) -> Number:
     total = block.norms * d_model * shard.size.weights
     if block.mixer is not None:
         total = total + mixers.weight_bytes(block.mixer, d_model, shard)
+    if block.cross_attention is not None:
+        total = total + cross.weight_bytes(block.cross_attention, d_model, shard)
     if block.feedforward is not None:
         total = total + feedforward.weight_bytes(block.feedforward, d_model, shard)
     return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import legal, memory, network
+from genzcli.engine import legal, memory, network, prompts
 from genzcli.engine.blocks import Options
 from genzcli.engine.lora import Adapters
 from genzcli.engine.memory import Demand
@@ -19,7 +19,7 @@ from genzcli.numeric import ceil, is_array, maximum, minimum
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip
 from genzcli.spec.noun import Noun, noun, other
-from genzcli.spec.workload import Plan, Scenario
+from genzcli.spec.workload import Plan, Scenario, UseCase
 
 if TYPE_CHECKING:
     from genzcli.numeric import Flag, Number
@@ -169,9 +169,17 @@ def _draft(scenario: Scenario, explain: bool) -> Case | None:
         return None
     stages_of_draft = min(plan.pp, plan.draft.layers)
     plain = plan.replace(draft=None, ep=1, pp=stages_of_draft, lora_rank=0, redundant_experts=0)
-    own = scenario.replace(model=plan.draft, plan=plain)
+    own = scenario.replace(model=plan.draft, usecase=_drafted(scenario), plan=plain)
     legal.check(own)
     return prepare(own, explain)
+
+
+def _drafted(scenario: Scenario) -> UseCase:
+    """What the draft model reads: of images the tokens alone, where it has no tower of its own."""
+    model, usecase, draft = scenario.model, scenario.usecase, scenario.plan.draft
+    if model.vision is None or (draft is not None and draft.vision is not None):
+        return usecase
+    return usecase.replace(input_tokens=prompts.read_tokens(model, usecase), images=0)
 
 
 def _placed(setting: Setting, needs: list[Need], room: Storage) -> tuple[Setting, ...]:
@@ -184,10 +192,14 @@ def _placed(setting: Setting, needs: list[Need], room: Storage) -> tuple[Setting
 
 def demand(scenario: Scenario, shard: Shard) -> Demand:
     """What the batch asks of one chip: the busiest attention group has ceil(batch / dp) requests."""
-    plan, usecase, profile = scenario.plan, scenario.usecase, scenario.profile
+    plan, usecase, profile, model = scenario.plan, scenario.usecase, scenario.profile, scenario.model
+    read, images = prompts.read_tokens(model, usecase), prompts.image_tokens(model, usecase)
     return Demand(
         requests=ceil(plan.batch / plan.dp),
-        input_tokens=usecase.input_tokens,
+        input_tokens=read,
+        cached_tokens=prompts.decoder_tokens(model, usecase),
+        seen_tokens=prompts.seen_across(model, usecase),
+        patches=0 if model.vision is None else images * model.vision.merge / read,
         output_tokens=usecase.output_tokens,
         beams=usecase.beams,
         keep=plan.kv_keep,

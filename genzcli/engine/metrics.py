@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine import energy
 from genzcli.engine.case import Case, running
+from genzcli.engine.prompts import read_tokens
 from genzcli.engine.result import Metrics
 from genzcli.engine.timing import Timing
 from genzcli.numeric import is_array, maximum, minimum, where
@@ -26,6 +27,7 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
         ttft, tpot = chunked(prefill, tpot, outputs, case.requests)
     elif plan.batching == "continuous":
         ttft, tpot = interleaved(ttft, prefill.slot_s, tpot, outputs, case.requests)
+    read = read_tokens(case.scenario.model, usecase)
     busy = ttft if tpot is None else ttft + (outputs - 1) * tpot
     active = running(case)
     e2e = busy * plan.batch / active  # a queue behind a full memory, by Little's law
@@ -40,7 +42,7 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
         tpot_s=None if tpot is None else _defined(tpot, outputs),
         e2e_s=e2e,
         output_tokens_per_s=rate,
-        total_tokens_per_s=rate * (usecase.input_tokens + outputs) / outputs,
+        total_tokens_per_s=rate * (read + outputs) / outputs,
         requests_per_s=rate / outputs,
         decode_tokens_per_s=None if tpot is None else _defined(active / tpot, outputs),
         tokens_per_s_per_user=None if tpot is None else _defined(1 / tpot, outputs),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import feedforward, mixers, recurrent
+from genzcli.engine import cross, feedforward, mixers, recurrent, towers
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Model
 from genzcli.spec.noun import Noun, ratio
@@ -25,10 +25,12 @@ class Parameters(Noun):
     feedforward: Number = ratio("MLPs, experts and routers of all layers")
     norms: Number = ratio("norms of all layers and the final one")
     inactive: Number = ratio("routed experts a token does not visit")
+    encoder: Number = ratio("an encoder's layers, its positions and last norm", default=0)
+    vision: Number = ratio("a vision tower with its projectors", default=0)
 
     @property
     def total(self) -> Number:
-        return self.embedding + self.head + self.attention + self.feedforward + self.norms
+        return self.embedding + self.head + self.layers + self.encoder + self.vision
 
     @property
     def active(self) -> Number:
@@ -45,7 +47,7 @@ class Parameters(Noun):
 
     @property
     def layers(self) -> Number:
-        """Everything but the embedding and the head."""
+        """The decoder's layers: everything but embedding, head, encoder and vision tower."""
         return self.attention + self.feedforward + self.norms
 
 
@@ -59,6 +61,8 @@ def parameters(model: Model) -> Parameters:
         block = model.blocks[name]
         if block.mixer is not None:
             mixing = mixing + repeat * mixers.weight_bytes(block.mixer, model.d_model, WHOLE)
+        if block.cross_attention is not None:
+            mixing = mixing + repeat * cross.weight_bytes(block.cross_attention, model.d_model, WHOLE)
         if block.feedforward is not None:
             feeds = feeds + repeat * feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
             active = active + repeat * feedforward.active_parameters(block.feedforward, model.d_model)
@@ -70,7 +74,33 @@ def parameters(model: Model) -> Parameters:
         feedforward=feeds,
         norms=norms,
         inactive=feeds - active,
+        encoder=_encoder(model),
+        vision=_vision(model),
     )
+
+
+def _encoder(model: Model) -> Number:
+    if model.encoder is None:
+        return 0
+    own = towers.encoder_elements(model.encoder, model.d_model)
+    return own + towers.layers_bytes(model.encoder, model.d_model, WHOLE)
+
+
+def _vision(model: Model) -> Number:
+    if model.vision is None:
+        return 0
+    own = towers.vision_elements(model.vision)
+    return own + towers.layers_bytes(model.vision, model.vision.d_model, WHOLE)
+
+
+def cross_elements_per_token(model: Model) -> Number:
+    """Cache elements one token under cross-attention takes over all layers."""
+    total: Number = 0
+    for name, repeat in model.stack:
+        looks = model.blocks[name].cross_attention
+        if looks is not None:
+            total = total + repeat * cross.kv_bytes_per_token(looks, WHOLE)
+    return total
 
 
 def kv_elements_per_token(model: Model) -> Number:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine import blocks, lora, mixers, network, roofline
 from genzcli.engine.blocks import Options
+from genzcli.engine.cross import Look
 from genzcli.engine.network import Group
 from genzcli.engine.ops import Collective, Operator, Shard
 from genzcli.engine.result import OperatorTime
@@ -19,6 +20,8 @@ from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, flag, noun, other, ratio
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genzcli.numeric import Number
 
 
@@ -167,6 +170,17 @@ def run_adapters(setting: Setting, name: str, work: Tokens, rows: list[OperatorT
     return run_all(setting, operators, name, rows) * where(adapters.rank > 0, 1.0, 0.0)
 
 
+def present(number: Number) -> Number:
+    """1 where there is any, else 0."""
+    return minimum(number, 1)
+
+
+def run_across(setting: Setting, name: str, look: Look, rows: list[OperatorTime]) -> Parts:
+    """A layer's cross-attention."""
+    block = setting.model.blocks[name]
+    return run_all(setting, blocks.across(block, setting.model.d_model, look, setting.shard), name, rows)
+
+
 def run_all(setting: Setting, operators: tuple[Operator, ...], block: str, rows: list[OperatorTime]) -> Parts:
     """Operators one after the other."""
     total = Parts()
@@ -203,14 +217,16 @@ def pipeline(
     layers: list[dict[str, Parts]],
     ends: tuple[Parts, Parts],
     hops: Parts,
+    beside: Sequence[Parts] | None = None,
 ) -> Pipeline:
     """Stages from layers: a stage is its layers, and the embedding or the head at the ends.
 
-    `layers` has, for each stage, the parts of one layer of each kind under that stage's placement.
+    `layers` has, for each stage, the parts of one layer of each kind under that stage's placement;
+    `beside` what the stage has of an encoder or a vision tower.
     """
     through, slowest = Parts(), None
-    for stage, layer in zip(stages, layers, strict=True):
-        here = Parts()
+    for index, (stage, layer) in enumerate(zip(stages, layers, strict=True)):
+        here = Parts() if beside is None else beside[index]
         for name, repeat in stage.layers.items():
             here = here + layer[name] * repeat
         if stage.first:

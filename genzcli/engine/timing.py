@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from genzcli.engine import mixers, passes
+from genzcli.engine import beside, mixers, passes, prompts
 from genzcli.engine.case import Case
+from genzcli.engine.cross import Look
 from genzcli.engine.passes import Pipeline, Setting, Tokens
 from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts
@@ -53,14 +54,15 @@ def time_prefill(case: Case) -> Timing:
 def _prefill_of(case: Case) -> Timing:
     scenario = case.scenario
     together = case.requests if scenario.plan.batching == "static" else 1
-    prompt = scenario.usecase.input_tokens
+    prompt = prompts.decoder_tokens(scenario.model, scenario.usecase)
     new = maximum(prompt * (1 - scenario.plan.prefix_hit), 1)  # the last token at least is computed
     if scenario.plan.chunk is not None:
         return _time_chunks(case, together, new, scenario.plan.chunk)
     micro = minimum(together, scenario.plan.pp)
     each = together / micro
     visits = (Prefill(sequences=each, new=new, past=prompt - new),)
-    return _time_passes(case, visits, Tokens(tokens=each * new, sequences=each, heads=each), micro)
+    work = Tokens(tokens=each * new, sequences=each, heads=each)
+    return _time_passes(case, visits, work, micro, each * new / prompt)
 
 
 def _time_chunks(case: Case, together: Number, new: Number, chunk: Number) -> Timing:
@@ -84,7 +86,8 @@ def _time_chunks(case: Case, together: Number, new: Number, chunk: Number) -> Ti
         count = maximum(maximum(new / room, alone), 1 / case.requests)  # never more prompts than there are
         tokens = new / count
     size = minimum(tokens, new)
-    start = usecase.input_tokens - new
+    prompt = prompts.decoder_tokens(case.scenario.model, usecase)
+    start = prompt - new
     visits: tuple[Prefill | DecodeStep, ...] = (
         Prefill(sequences=tokens / size, new=size, past=start, whole=new),
     )
@@ -92,18 +95,22 @@ def _time_chunks(case: Case, together: Number, new: Number, chunk: Number) -> Ti
         visits = (*visits, _step(case, decoding, maximum(usecase.output_tokens / 2, 1)))
     beside = decoding * usecase.beams
     work = Tokens(tokens=tokens + beside, sequences=tokens / size + decoding, heads=tokens / size + beside)
-    return _time_passes(case, visits, work, count).replace(passes=count)
+    return _time_passes(case, visits, work, count, tokens / prompt).replace(passes=count)
 
 
-def _time_passes(case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tokens, count: Number) -> Timing:
-    """`count` equal passes, one behind the other through the pipeline."""
+def _time_passes(
+    case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tokens, count: Number, fresh: Number
+) -> Timing:
+    """`count` equal passes, one behind the other through the pipeline, each with `fresh` prompts' worth."""
     table = Table(case)
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, work.tokens, rows))
     layers = before
     for visit in visits:
         layers = _added(layers, table.layers(_kernels_of(visit)))
+    layers = _across(case, table, layers, work, fresh)
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, work.tokens, rows))
-    line = _line(case, work, _adapted(case, work, _added(layers, after), table), table)
+    layers = _adapted(case, work, _added(layers, after), table)
+    line = _line(case, work, layers, table, fresh)
     parts = passes.prefill_parts(line, maximum(count, 1))
     return Timing(
         mean=parts,
@@ -163,6 +170,7 @@ def _decode_of(case: Case, width: Number) -> Timing | None:
     table, visit = Table(case), _step(case, each, 1).replace(width=width)
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, tokens, rows))
     inside = table.layers(lambda setting, name, rows: _mean_kernels(setting, name, visit, steps, rows))
+    before = _across(case, table, before, work, None)
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, tokens, rows))
     fixed = _adapted(case, work, _added(before, after), table)
     mean = _line(case, work, _added(fixed, inside), table)
@@ -197,15 +205,41 @@ def _adapted(
     return _added(layers, beside)
 
 
-def _line(case: Case, work: Tokens, layers: list[dict[str, Parts]], table: Table) -> Pipeline:
+def _across(
+    case: Case, table: Table, layers: list[dict[str, Parts]], work: Tokens, fresh: Number | None
+) -> list[dict[str, Parts]]:
+    """The layers with their cross-attention, where the model has any."""
+    scenario = case.scenario
+    if not scenario.model.looks_across:
+        return layers
+    seen = prompts.seen_across(scenario.model, scenario.usecase) * scenario.plan.kv_keep
+    look = Look(tokens=work.tokens, sequences=work.sequences, seen=seen, fresh=fresh)
+    found = table.layers(lambda setting, name, rows: passes.run_across(setting, name, look, rows))
+    return _added(layers, found)
+
+
+def _line(
+    case: Case,
+    work: Tokens,
+    layers: list[dict[str, Parts]],
+    table: Table,
+    fresh: Number | None = None,
+) -> Pipeline:
+    """The pipeline of a pass; one with `fresh` prompts runs the encoder or the vision tower on them."""
+    model = case.scenario.model
     ends = passes.run_ends(case.settings[0], case.settings[-1], work, table.ends)
     hops = passes.all_hops(case.setting, work.tokens, case.scenario.plan.pp)
-    return passes.pipeline(case.setting, case.stages, work, layers, ends, hops)
+    if fresh is None or (model.encoder is None and model.vision is None):
+        return passes.pipeline(case.setting, case.stages, work, layers, ends, hops)
+    towers = beside.run(case, fresh, table.beside)
+    hops = hops + beside.hops(case, fresh)
+    return passes.pipeline(case.setting, case.stages, work, layers, ends, hops, towers)
 
 
 def _step(case: Case, each: Number, step: Number) -> DecodeStep:
     usecase, keep = case.scenario.usecase, case.scenario.plan.kv_keep
-    return DecodeStep(sequences=each, beams=usecase.beams, prompt=usecase.input_tokens, step=step, keep=keep)
+    prompt = prompts.decoder_tokens(case.scenario.model, usecase)
+    return DecodeStep(sequences=each, beams=usecase.beams, prompt=prompt, step=step, keep=keep)
 
 
 def _mean_kernels(
