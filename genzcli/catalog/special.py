@@ -140,9 +140,8 @@ def _stack(builder: Builder, node: Node, path: str, source: Source | None) -> di
         raise CatalogError(f"{short[0]!r} stands beside 'blocks'", where=where, cure="move it into a block")
     if "layers" not in entries:
         return {}
-    blocks = (
-        _blocks(builder, node, path, source) if "blocks" in entries else _only_block(builder, node, path, source)
-    )
+    read = _blocks if "blocks" in entries else _only_block
+    blocks = read(builder, node, path, source)
     layers = entries["layers"]
     if layers.items is not None:
         runs = _runs(builder, layers, join(path, "layers"), source, blocks)

@@ -1,8 +1,8 @@
 """The encoder and the vision tower in a prefill pass: which stage runs what of them, and how long it takes.
 
-An encoder's layers are spread over the pipeline stages as the decoder's are; the input goes through all of
-them, and the output to every stage, whose layers make their keys and values of it. A vision tower stands whole
-on the first stage, cut over TP (heads rounded up) like the layers of the model.
+An encoder's layers are spread over the pipeline stages as the decoder's are; the input goes through all
+of them, and the output to every stage, whose layers make their keys and values of it. A vision tower
+stands whole on the first stage, cut over TP (heads rounded up) like the layers of the model.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ WHOLE = Shard(size=Bytes(weights=1.0, experts=1.0, kv=1.0, activations=1.0))
 
 
 class Parameters(Noun):
-    """Parameters by part. `active` are those one token uses; the embedding counts whole in both."""
+    """Parameters by part. `active` are those one token of text uses: the embedding counts whole in both, a
+    vision tower in the total alone."""
 
     embedding: Number = ratio("embedding and learned positions")
     head: Number = ratio("LM head; 0 when tied to the embedding")
@@ -34,7 +35,7 @@ class Parameters(Noun):
 
     @property
     def active(self) -> Number:
-        return self.total - self.inactive
+        return self.total - self.inactive - self.vision
 
     def active_less(self, left_out: str) -> Number:
         """Active parameters as authors count them who leave out `embedding`, or `embedding-and-head`."""

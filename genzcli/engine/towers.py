@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from genzcli.engine import attention, blocks
@@ -79,7 +80,7 @@ def vision_ends(
         linear("projector", vision.projectors * share / vision.merge, k, n, shard.size).replace(
             weight_bytes=vision.projectors * k * n * shard.size.weights
         )
-        for k, n in zip(widths, widths[1:], strict=False)
+        for k, n in pairwise(widths)
     )
     placed = elementwise("image tokens", 2 * share / vision.merge * d_text, shard.size)
     return (patched,), (*through, placed)
@@ -96,7 +97,7 @@ def encoder_elements(encoder: Encoder, d_model: Number) -> Number:
 def vision_elements(vision: Vision) -> Number:
     """Weights beside its layers, whole on every chip: patch embedding, positions, last norm, projectors."""
     through: Number = 0
-    for k, n in zip(vision.projector, vision.projector[1:], strict=False):
+    for k, n in pairwise(vision.projector):
         through = through + k * n
     return (vision.patch + vision.positions + 1) * vision.d_model + vision.projectors * through
 

@@ -36,7 +36,7 @@ REAL = {
     "Qwen--Qwen3-0.6B": (0.596, 28 * 2 * 8 * 128 * 2),  # with the embedding once
     "Qwen--Qwen3-235B-A22B-FP8": (235, 94 * 2 * 4 * 128 * 2),
     "Qwen--Qwen3-VL-235B-A22B-Instruct": (235, 94 * 2 * 4 * 128 * 2),
-    "Qwen--Qwen3-VL-2B-Instruct": (1.72, 28 * 2 * 8 * 128 * 2),  # its language model, that of Qwen3-1.7B
+    "Qwen--Qwen3-VL-2B-Instruct": (2.1275, 28 * 2 * 8 * 128 * 2),  # 1.72 of language, 0.41 of vision
     "Qwen--Qwen3.5-122B-A10B": (122, 12 * 2 * 2 * 256 * 2),  # one layer of four has a cache
     "Qwen--Qwen3.5-27B": (27, 16 * 2 * 4 * 256 * 2),
     "XiaomiMiMo--MiMo-7B-Base": (7.62, 36 * 2 * 8 * 128 * 2),  # 7.83 with the prediction layer
@@ -559,9 +559,50 @@ def test_an_unknown_architecture_lists_what_it_lacks_and_what_is_known() -> None
         made({"model_type": "lama", "hidden_size": 1, "num_hidden_layers": 1, "num_attention_heads": 1})
 
 
-def test_an_encoder_is_refused() -> None:
-    with pytest.raises(CatalogError, match="t5 is an encoder-decoder"):
-        made({"model_type": "t5", "is_encoder_decoder": True})
+T5_LARGE = {
+    "model_type": "t5",
+    "is_encoder_decoder": True,
+    "d_model": 1024,
+    "d_ff": 4096,
+    "d_kv": 64,
+    "num_heads": 16,
+    "num_layers": 24,
+    "vocab_size": 32128,
+}
+
+
+def test_t5_has_the_parameters_of_its_checkpoint() -> None:
+    # 737,668,096 tensors' elements, of which 2 x 32 x 16 are relative position biases
+    assert parameters(made(T5_LARGE)).total == 737_668_096 - 2 * 32 * 16
+
+
+def test_flan_t5_xxl_is_gated_and_untied() -> None:
+    shape = {"d_model": 4096, "d_ff": 10240, "num_heads": 64, "num_decoder_layers": 24}
+    flags = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    assert parameters(made({**T5_LARGE, **shape, **flags})).total == 11_135_332_352 - 2 * 32 * 64
+
+
+def test_bart_large_has_the_parameters_of_its_checkpoint() -> None:
+    # 406,291,456 with biases and the norms behind the embeddings, which are left out here (0.1 %)
+    sides = {
+        f"{side}_{key}": value
+        for side in ("encoder", "decoder")
+        for key, value in {"layers": 12, "attention_heads": 16, "ffn_dim": 4096}.items()
+    }
+    values = {
+        "model_type": "bart",
+        "is_encoder_decoder": True,
+        "d_model": 1024,
+        "vocab_size": 50265,
+        "max_position_embeddings": 1024,
+        **sides,
+    }
+    assert parameters(made(values)).total == pytest.approx(406.29e6, rel=0.002)
+
+
+def test_an_encoder_decoder_that_lacks_a_key_says_which() -> None:
+    with pytest.raises(CatalogError, match="'d_kv' is missing, and t5 needs it"):
+        made({key: value for key, value in T5_LARGE.items() if key != "d_kv"})
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genzcli.catalog.document import Node, parse
-from genzcli.catalog.huggingface import families
+from genzcli.catalog.huggingface import families, vision
 from genzcli.catalog.huggingface.config import TEXT_KEYS, Config
-from genzcli.catalog.huggingface.draft import Draft, named, runs
+from genzcli.catalog.huggingface.draft import Draft, Layer, named, runs
 from genzcli.catalog.huggingface.quantisation import precision
 from genzcli.errors import CatalogError, nearest
 
@@ -37,6 +37,7 @@ def convert(
     config = choose(values, shown)
     draft = families.FAMILIES[config.family](config)
     draft.precision = precision(config, draft, beside)
+    draft.vision = vision.tower(config, values, draft)
     _around(config, values)
     _check(config, draft)
     return write(config, draft, name)
@@ -50,10 +51,6 @@ def choose(values: Mapping[str, Any], shown: str) -> Config:
     inner = next((values[key] for key in TEXT_KEYS if isinstance(values.get(key), Mapping)), None)
     if inner is not None and isinstance(inner.get("text_config"), Mapping):  # thinker_config
         inner = inner["text_config"]
-    if values.get("is_encoder_decoder") is True:
-        what = " / ".join(_words(values)) or "this"
-        message = f"{what} is an encoder-decoder, which a model here cannot say"
-        raise CatalogError(message, where=shown, cure="give a model that is a decoder alone")
     words = [word for part in (inner, values) if part for word in _words(part)]
     family = next((found for word in words if (found := families.known(word))), None)
     if family is None and "ssm_cfg" in values:
@@ -85,14 +82,9 @@ def _unknown(values: Mapping[str, Any], words: list[str], shown: str) -> Catalog
 
 
 def _around(config: Config, values: Mapping[str, Any]) -> None:
-    """Towers beside the language model."""
-    for key, tower in (
-        ("vision_config", "vision tower"),
-        ("visual", "vision tower"),
-        ("audio_config", "audio tower"),
-    ):
-        if values.get(key):
-            config.note(tower)
+    """Towers beside the language model that are not read."""
+    if values.get("audio_config"):
+        config.note("audio tower")
 
 
 def _check(config: Config, draft: Draft) -> None:
@@ -125,11 +117,20 @@ def write(config: Config, draft: Draft, name: tuple[str, str]) -> str:
     lines += ["tied_embeddings: true"] if draft.tied else []
     lines += [f"positions: {draft.positions}"] if draft.positions else []
     lines += [f"max_context: {draft.context}"] if draft.context else []
-    return "\n".join([*lines, *_layers(draft)]) + "\n"
+    for word, tower in (("encoder", draft.encoder), ("vision", draft.vision)):
+        if tower is not None:
+            lines += [f"{word}:", *_tower(*tower)]
+    return "\n".join([*lines, *_layers(draft.layers)]) + "\n"
 
 
-def _layers(draft: Draft) -> list[str]:
-    blocks, order = named(draft.layers)
+def _tower(layers: Sequence[Layer], others: Mapping[str, Any]) -> list[str]:
+    """A tower's own keys and its layers, two columns in."""
+    own = [f"{key}: {flow(item)}" for key, item in others.items()]
+    return [f"  {line}" for line in (*own, *_layers(layers))]
+
+
+def _layers(layers: Sequence[Layer]) -> list[str]:
+    blocks, order = named(layers)
     if len(blocks) == 1:
         body = next(iter(blocks.values()))
         return [f"layers: {len(order)}", *(f"{key}: {flow(value)}" for key, value in body.items())]

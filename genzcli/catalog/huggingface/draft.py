@@ -34,6 +34,9 @@ class Draft:
         self.context = context or _context(config)
         self.precision: dict[str, str] = {}
         self.notes: list[str] = []
+        #: Layers of an encoder or a vision tower, and its other keys.
+        self.encoder: tuple[list[Layer], dict[str, Any]] | None = None
+        self.vision: tuple[list[Layer], dict[str, Any]] | None = None
 
     @property
     def has_experts(self) -> bool:
@@ -101,6 +104,8 @@ def _word(kind: Layer, kinds: Sequence[Layer]) -> str:
 
 def _mixing(kind: Layer, partial: bool) -> str:
     attention = kind.get("attention")
+    if attention is None and "cross_attention" in kind:
+        return "across"
     if attention is None:
         return next((word for key, word in _MIXERS.items() if key in kind), "")
     whole = "global" if partial else "attention"
