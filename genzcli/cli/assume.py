@@ -8,6 +8,7 @@ from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour
 from genzcli.engine.legal import compute_dtype, part_dtype, sparse_speedup
+from genzcli.engine.prompts import read_tokens
 from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
@@ -43,7 +44,7 @@ def _workload(request: Request, scenario: Scenario) -> Iterator[str]:
     if defaults:
         yield f"{', '.join(defaults)} (defaults)"
     yield from _images(scenario)
-    longest = usecase.input_tokens + usecase.output_tokens
+    longest = read_tokens(model, usecase) + usecase.output_tokens
     if model.max_context is not None and longest > model.max_context:
         yield f"{longest:g} tokens a request, beyond the {model.max_context:g} that {model.name} was made for"
 

@@ -43,7 +43,7 @@ REAL = {
     "XiaomiMiMo--MiMo-V2-Flash": (309, (9 * 4 + 39 * 8) * (192 + 128) * 2),
     "deepseek-ai--DeepSeek-R1": (671, 61 * (512 + 64) * 2),
     "deepseek-ai--DeepSeek-V3.2": (671, 61 * ((512 + 64) * 2 + 128 + 4)),  # index keys in FP8, scaled
-    "google--gemma-4-26B-A4B": (25.2, (25 * 2 * 8 * 256 + 5 * 2 * 2 * 512) * 2),
+    "google--gemma-4-26B-A4B": (25.75, (25 * 2 * 8 * 256 + 5 * 2 * 2 * 512) * 2),  # 0.55 of vision
     "meta-llama--Llama-4-Maverick-17B-128E-Instruct": (400, 48 * 2 * 8 * 128 * 2),
     "meta-llama--Meta-Llama-3.1-405B": (405, 126 * 2 * 8 * 128 * 2),
     "mistralai--Mixtral-8x22B-v0.1": (141, 56 * 2 * 8 * 128 * 2),
