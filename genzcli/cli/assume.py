@@ -52,6 +52,8 @@ def _workload(request: Request, scenario: Scenario) -> Iterator[str]:
 def _images(scenario: Scenario) -> Iterator[str]:
     """How large an image is, where nobody said."""
     usecase, vision = scenario.usecase, scenario.model.vision
+    if usecase.image_tokens is not None and not usecase.images:
+        yield "the tokens of an image have no effect without --images"
     if vision is None or not usecase.images:
         return
     if usecase.image_tokens is None:
