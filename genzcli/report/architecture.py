@@ -313,8 +313,8 @@ def _size(value: float) -> str:
 def _sequences(model: Model) -> Table:
     """Cache and state of one sequence, by its length."""
     longest = model.max_context
-    lengths = [n for n in _LENGTHS if longest is None or n <= longest] or [_LENGTHS[0]]
-    if longest is not None and longest not in lengths and longest > lengths[0]:
+    lengths = [n for n in _LENGTHS if longest is None or n <= longest]
+    if longest is not None and longest not in lengths:
         lengths.append(int(longest))
     kinds = list(dict.fromkeys((model.precision.kv, "bf16", "fp8")))
     rows = tuple(

@@ -41,7 +41,8 @@ def subject(answer: Answer) -> str:
     usecase, platform = scenario.usecase, scenario.platform
     asked = usecase.name
     if asked == "custom":
-        asked = f"{count(usecase.input_tokens)} + {count(usecase.output_tokens)} tokens"
+        seen = f" + {count(usecase.images)} image{'s' * (usecase.images != 1)}" if usecase.images else ""
+        asked = f"{count(usecase.input_tokens)}{seen} + {count(usecase.output_tokens)} tokens"
     chip, several = platform.chip.name, -(-scenario.plan.chips // platform.chips)
     where = f" ({count(several)} × {platform.name})" if several > 1 else f" ({platform.name})"
     if platform.name == chip:

@@ -8,6 +8,7 @@ from typing import Any
 from genzcli.catalog.huggingface import parts
 from genzcli.catalog.huggingface.config import Config
 from genzcli.catalog.huggingface.draft import Draft, Layer, depth
+from genzcli.errors import CatalogError
 
 #: Layers of a tower, and the other keys of `vision:`.
 Tower = tuple[list[Layer], dict[str, Any]]
@@ -31,16 +32,21 @@ def tower(config: Config, values: Mapping[str, Any], draft: Draft) -> Tower | No
         return None
     own = Config(inner, config.where, outer=values, family=f"{kind} (vision_config)")
     own.defaults = _DEFAULTS.get(kind, {})
-    own.notes, own.defaulted = config.notes, config.defaulted
-    return reader(own, draft)
+    own.defaulted = config.defaulted
+    try:
+        found = reader(own, draft)
+    except CatalogError as error:  # the language model can be read without
+        config.note(f"vision tower ({error.message})")
+        return None
+    for text in own.notes:
+        config.note(text)
+    return found
 
 
 # --- pieces ---
 
 
-def _plain(
-    config: Config, layers: int, d_model: int, heads: int, d_ff: int, *, gated: bool = False, **mixer: Any
-) -> Layer:
+def _plain(d_model: int, heads: int, d_ff: int, *, gated: bool = False, **mixer: Any) -> Layer:
     """A layer of a ViT: as many KV heads as heads."""
     width = mixer.pop("head_dim", None) or d_model // heads
     part: Layer = {"heads": heads, "kv_heads": heads, "head_dim": width, **mixer}
@@ -52,7 +58,7 @@ def _usual(config: Config, *, gated: bool = False, **mixer: Any) -> tuple[Layer,
     d_model, layers = config.count("hidden_size"), depth(config)
     heads = config.count("num_attention_heads")
     feed = config.count("intermediate_size")
-    return _plain(config, layers, d_model, heads, feed, gated=gated, **mixer), d_model, layers
+    return _plain(d_model, heads, feed, gated=gated, **mixer), d_model, layers
 
 
 def _square(config: Config) -> int:
@@ -80,14 +86,12 @@ def qwen(config: Config, draft: Draft) -> Tower:
     d_model = config.count("embed_dim") if older else config.count("hidden_size")
     layers, heads = config.count("depth"), config.count("num_heads")
     feed = int(config.number("mlp_ratio") * d_model) if older else config.count("intermediate_size")
-    layer = _plain(config, layers, d_model, heads, feed, gated=newer)
+    layer = _plain(d_model, heads, feed, gated=newer)
     side, merge = config.count("patch_size", "spatial_patch_size"), config.count("spatial_merge_size")
     merged = d_model * merge * merge
     stack = [layer] * layers
     if newer:
         near = _plain(
-            config,
-            layers,
             d_model,
             heads,
             feed,
@@ -114,6 +118,8 @@ def siglip(config: Config, draft: Draft) -> Tower:
     layer, d_model, layers = _usual(config)
     patches = _square(config)
     tokens = config.whole(config.outer.get("mm_tokens_per_image", 256), "mm_tokens_per_image")
+    if tokens > patches:
+        raise config.wrong("mm_tokens_per_image", tokens, f"at most the {patches} patches")
     return [layer] * layers, {
         "d_model": d_model,
         "patch": _values(config),
@@ -202,9 +208,10 @@ def kimi(config: Config, draft: Draft) -> Tower | None:
     if config.get("mm_projector_type") not in (None, "patchmerger"):
         config.note("vision tower")
         return None
-    d_model = config.count("vt_hidden_size")
-    layers, heads = config.count("vt_num_hidden_layers"), config.count("vt_num_attention_heads")
-    layer = _plain(config, layers, d_model, heads, config.count("vt_intermediate_size"))
+    d_model = config.count("vt_hidden_size", "hidden_size")
+    layers = config.count("vt_num_hidden_layers", "num_hidden_layers")
+    heads = config.count("vt_num_attention_heads", "num_attention_heads")
+    layer = _plain(d_model, heads, config.count("vt_intermediate_size", "intermediate_size"))
     sides = config.list("merge_kernel_size", length=2) or [2, 2]
     merge = config.whole(sides[0], "merge_kernel_size") * config.whole(sides[1], "merge_kernel_size")
     rows = config.count("init_pos_emb_height") * config.count("init_pos_emb_width")
