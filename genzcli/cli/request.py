@@ -30,6 +30,7 @@ class Request(NamedTuple):
     output: str | None = None
     images: str | None = None
     image_tokens: str | None = None
+    image_size: str | None = None
     batch: str | None = None
     beams: str | None = None
     chips: str | None = None
@@ -139,3 +140,6 @@ NUMBERS: Mapping[str, Field] = {
         "price": quantity("USD/h", "the rent of one chip", least=0, most=1e6),
     }.items()
 }
+
+#: A side of an image.
+PIXELS = _named("image_size", count("the pixels of a side", most=1e5))

@@ -80,6 +80,9 @@ def command(
     image_tokens: Annotated[
         Text, _option("--image-tokens", "N", "Tokens an image becomes [the model's].")
     ] = None,
+    image_size: Annotated[
+        Text, _option("--image-size", "WxH", "Pixels of an image, in place of its tokens.")
+    ] = None,
     uneven: Annotated[
         Text, _option("--uneven", "error|pad", "Heads that tp does not divide [error].")
     ] = None,

@@ -175,6 +175,10 @@ class Vision(Noun):
     patch: Number = count("values of a patch: channels x height x width, x frames where two share one")
     merge: Number = count("patches that become one token", default=1)
     tokens: Number = count("tokens an image becomes, unless the use case says otherwise", most=1e6)
+    token_side: Number | None = count(
+        "pixels on a side of a token, where images of any size go in; none where the size is fixed",
+        default=None,
+    )
     projector: tuple[int, ...] = other("widths from a merged patch to the language model", default=())
     projectors: Number = count("projectors: one, and one a layer that reaches the decoder early", default=1)
     positions: Number = count("rows of a learned position embedding; 0 if none", least=0, default=0)

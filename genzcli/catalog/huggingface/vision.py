@@ -68,7 +68,7 @@ def _square(config: Config) -> int:
 
 def _free(config: Config, patch: int, merge: int) -> int:
     """Tokens of an image of 1024 x 1024 where any size goes in."""
-    config.note(f"other image sizes than {_SIDE} x {_SIDE} (give --image-tokens)")
+    config.note(f"other image sizes than {_SIDE} x {_SIDE} (give --image-size)")
     return round(_SIDE / (patch * merge)) ** 2
 
 
@@ -107,6 +107,7 @@ def qwen(config: Config, draft: Draft) -> Tower:
         "patch": _values(config, config.count("temporal_patch_size", default=1)),
         "merge": merge * merge,
         "tokens": _free(config, side, merge),
+        "token_side": side * merge,
         "projector": [merged, merged, text],
         **({"projectors": 1 + len(early)} if early else {}),
         **({"positions": rows} if (rows := config.get("num_position_embeddings")) else {}),
@@ -199,6 +200,7 @@ def pixtral(config: Config, draft: Draft) -> Tower:
         "patch": _values(config),
         "merge": merge * merge,
         "tokens": _free(config, config.count("patch_size"), merge),
+        "token_side": config.count("patch_size") * merge,
         "projector": [*front, d_model, draft.d_model, draft.d_model],
     }
 
@@ -220,6 +222,7 @@ def kimi(config: Config, draft: Draft) -> Tower | None:
         "patch": _values(config),
         "merge": merge,
         "tokens": _free(config, config.count("patch_size"), round(merge**0.5)),
+        "token_side": config.count("patch_size") * round(merge**0.5),
         "projector": [d_model * merge, d_model * merge, draft.d_model],
         "positions": rows,
     }
