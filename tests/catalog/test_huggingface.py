@@ -709,6 +709,19 @@ def test_a_tower_that_cannot_be_read_is_left_out_and_said(tower: dict[str, Any])
     assert build(parse(text, "toy"), Model).vision is None
 
 
+def test_whisper_large() -> None:
+    # 1550M in table 1 of the paper; the convolutions, 5.4M, and the biases are left out
+    sides = {
+        f"{side}_{key}": value
+        for side in ("encoder", "decoder")
+        for key, value in {"layers": 32, "attention_heads": 20, "ffn_dim": 5120}.items()
+    }
+    values = {"model_type": "whisper", "d_model": 1280, "vocab_size": 51866, **sides}
+    model = made({**values, "max_source_positions": 1500, "max_target_positions": 448})
+    assert parameters(model).total == pytest.approx(1550e6, rel=0.01)
+    assert parameters(model) == parameters(Catalog().model("whisper-large-v3"))
+
+
 def test_an_encoder_decoder_that_lacks_a_key_says_which() -> None:
     with pytest.raises(CatalogError, match="'d_kv' is missing, and t5 needs it"):
         made({key: value for key, value in T5_LARGE.items() if key != "d_kv"})

@@ -39,7 +39,15 @@ ROUNDED = {
         "qwen3-0.6b",
         "qwen3-1.7b",
     ),
-    *("kimi-k2", "kimi-k2.5", "llama-4-scout", "qwen3.5-27b", "qwen3.5-122b-a10b", "gemma-4-26b-a4b"),
+    *(
+        "kimi-k2",
+        "kimi-k2.5",
+        "llama-4-scout",
+        "qwen3.5-27b",
+        "qwen3.5-122b-a10b",
+        "gemma-4-26b-a4b",
+        "whisper-large-v3",
+    ),
 }
 
 #: Models whose file states no parameter count, and why there is none to compare with.

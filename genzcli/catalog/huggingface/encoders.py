@@ -19,7 +19,7 @@ def t5(config: Config) -> Draft:
 
 
 def bart(config: Config) -> Draft:
-    """BART, mBART, Pegasus, Marian, NLLB: plain MLPs; learned positions on both sides in BART and mBART."""
+    """BART, mBART, Pegasus, Marian, NLLB, Whisper: plain MLPs; BART, mBART and Whisper learn positions."""
     config.note("biases")
     d_model = width(config)
 
@@ -33,7 +33,12 @@ def bart(config: Config) -> Draft:
         return {"d_ff": config.count(f"{side}_ffn_dim"), "gated": False}
 
     learned = config.family in ("bart", "mbart")
-    positions = config.count("max_position_embeddings") + 2 if learned else 0
+    before = behind = config.count("max_position_embeddings") + 2 if learned else 0
+    if config.family == "whisper":
+        config.note(
+            "the two convolutions ahead of the encoder, whose frames (50 a second) are input tokens here"
+        )
+        before, behind = config.count("max_source_positions"), config.count("max_target_positions")
     return _both(
         config,
         mixer("encoder"),
@@ -43,7 +48,7 @@ def bart(config: Config) -> Draft:
         config.count("encoder_layers"),
         config.count("decoder_layers"),
         tied=True,
-        positions=positions,
+        positions=(before, behind),
     )
 
 
@@ -57,11 +62,12 @@ def _both(
     behind: int,
     *,
     tied: bool,
-    positions: int = 0,
+    positions: tuple[int, int] = (0, 0),
 ) -> Draft:
     """Encoder layers, and decoder layers that look at their output."""
     ahead: Layer = {"attention": mixer, "mlp": feed}
     decoder: Layer = {"attention": second, "cross_attention": second, "mlp": last, "norms": 3}
-    draft = Draft(config, [decoder] * behind, tied=tied, positions=positions)
-    draft.encoder = [ahead] * before, ({"positions": positions} if positions else {})
+    heard, said = positions
+    draft = Draft(config, [decoder] * behind, tied=tied, positions=said)
+    draft.encoder = [ahead] * before, ({"positions": heard} if heard else {})
     return draft

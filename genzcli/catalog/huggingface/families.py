@@ -38,7 +38,7 @@ _READERS: Mapping[Reader, str] = {
     dense.nemotron_nas: "nemotron-nas",
     vision.mllama_text: "mllama mllama_text_model",
     encoders.t5: "t5 mt5 umt5",
-    encoders.bart: "bart mbart pegasus marian m2m_100",
+    encoders.bart: "bart mbart pegasus marian m2m_100 whisper",
     experts.mixtral: "mixtral phimoe granitemoe granitemoeshared olmoe",
     experts.minimax_m2: "minimax_m2",
     experts.gpt_oss: "gpt_oss",
