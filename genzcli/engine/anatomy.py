@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine import cross, feedforward, mixers
-from genzcli.engine.ops import Bytes, Shard
-from genzcli.engine.parameters import WHOLE, Parameters, parameters
+from genzcli.engine.ops import WHOLE, Bytes, Shard
+from genzcli.engine.parameters import Parameters, parameters
 from genzcli.spec.dtype import bytes_per_element
 from genzcli.spec.model import Attention, Block, LatentAttention, Model, Moe
 from genzcli.spec.noun import Noun, count, ratio, text

@@ -88,7 +88,9 @@ def across(block: Block, d_model: Number, look: Look, shard: Shard) -> tuple[Ope
     if block.cross_attention is None:
         return ()
     sends = reduce_over_tp(look.tokens * d_model, shard)
-    return cross.operators(block.cross_attention, d_model, look, shard, sends)
+    found = cross.operators(block.cross_attention, d_model, look, shard.mixing, sends)
+    parts = {"cross attention": "kernel"}
+    return tuple(operator.replace(part=parts.get(operator.name, "attention")) for operator in found)
 
 
 def embed(model: Model, tokens: Number, shard: Shard) -> Operator:
@@ -116,7 +118,7 @@ def weight_bytes(block: Block, d_model: Number, shard: Shard) -> Number:
     if block.mixer is not None:
         total = total + mixers.weight_bytes(block.mixer, d_model, shard)
     if block.cross_attention is not None:
-        total = total + cross.weight_bytes(block.cross_attention, d_model, shard)
+        total = total + cross.weight_bytes(block.cross_attention, d_model, shard.mixing)
     if block.feedforward is not None:
         total = total + feedforward.weight_bytes(block.feedforward, d_model, shard)
     return total

@@ -60,7 +60,7 @@ def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
     table = model.vocab * model.d_model / shard.tp
     total: Number = 0
     if stage.first:
-        total = total + table + model.positions * model.d_model + _beside(model)
+        total = total + table + model.positions * model.d_model
     if stage.last:
         shared = model.tied_embeddings and stage.first
         total = total + model.d_model + (0 if shared else table)
@@ -71,18 +71,11 @@ def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
         for name, repeat in stage.encoder.items():
             block = model.encoder.blocks[name]
             total = total + repeat * blocks.weight_bytes(block, model.d_model, shard)
+        if stage.first:
+            total = total + towers.encoder_elements(model.encoder, model.d_model) * shard.size.weights
     if stage.first and model.vision is not None:
         total = total + towers.layers_bytes(model.vision, model.vision.d_model, shard)
-    return total
-
-
-def _beside(model: Model) -> Number:
-    """Elements of an encoder and a vision tower beside their layers."""
-    total: Number = 0
-    if model.encoder is not None:
-        total = total + towers.encoder_elements(model.encoder, model.d_model)
-    if model.vision is not None:
-        total = total + towers.vision_elements(model.vision)
+        total = total + towers.vision_elements(model.vision) * shard.size.weights
     return total
 
 

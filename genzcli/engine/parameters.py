@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine import cross, feedforward, mixers, recurrent, towers
-from genzcli.engine.ops import Bytes, Shard
+from genzcli.engine.ops import WHOLE
 from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Model
 from genzcli.spec.noun import Noun, ratio
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
-
-#: One chip, one byte an element: counts of elements come out of the byte formulas.
-WHOLE = Shard(size=Bytes(weights=1.0, experts=1.0, kv=1.0, activations=1.0))
 
 
 class Parameters(Noun):

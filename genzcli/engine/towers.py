@@ -49,7 +49,7 @@ def attend(part: Attention, work: Inputs, shard: Shard, *, flash: bool) -> Opera
     span = Span(tokens=tokens, context=seen, kv_read=0, kv_written=0)
     kernel = attention.attend(part, span, shard, flash=flash)
     keys = tokens * shard.kv_heads(part) * attention.head_width(part) * shard.size.activations
-    return kernel.replace(activation_bytes=kernel.activation_bytes + keys)
+    return kernel.replace(activation_bytes=kernel.activation_bytes + keys, part="kernel")
 
 
 # --- a text encoder ---
@@ -57,7 +57,7 @@ def attend(part: Attention, work: Inputs, shard: Shard, *, flash: bool) -> Opera
 
 def embed(d_model: Number, tokens: Number, shard: Shard) -> Operator:
     """The encoder's look-up in the embedding it shares with the decoder."""
-    return gather("embedding", tokens, d_model, shard.size).replace(
+    return gather("embedding", tokens, d_model, shard.size.of_tables).replace(
         sends=reduce_over_tp(tokens * d_model, shard)
     )
 
