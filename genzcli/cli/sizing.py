@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from genzcli.cli.request import Request, from_flags
 from genzcli.cli.resolve import Loaded, load, resolve
 from genzcli.errors import GenzError, PlanError, nearest
-from genzcli.explore import size
+from genzcli.explore import largest, needs, size
 from genzcli.report import sizes as report
 from genzcli.report.page import Page
 
@@ -119,12 +119,12 @@ def largest_load(model: str, hardware: list[str], word: str, words: dict[str, An
     return Found(report.largest_document(found, word), report.largest_page(found, word))
 
 
-def _largest(loaded: Loaded, word: str) -> size.Largest:
+def _largest(loaded: Loaded, word: str) -> largest.Largest:
     def put(scenario: Any, value: Any) -> Any:
         owner = getattr(scenario, _WORDS[word])
         return scenario.replace(**{_WORDS[word]: owner.replace(**{_FIELDS[word]: value})})
 
-    return size.largest(loaded.scenario, put, _MOST[word], loaded.chips, loaded.fixed)
+    return largest.largest(loaded.scenario, put, _MOST[word], loaded.chips, loaded.fixed)
 
 
 def _named(hardware: Sequence[str]) -> Sequence[str]:
@@ -147,6 +147,6 @@ def needed(model: str, hardware: list[str], words: dict[str, Any]) -> Found:
             cure = "give --slo ttft=200ms, or a use case that has some"
             raise PlanError("there are no objectives to meet", where="--needs", cure=cure)
         found.append(
-            report.Needed(resolved.hardware, resolved.scenario, size.requirements(resolved.scenario))
+            report.Needed(resolved.hardware, resolved.scenario, needs.requirements(resolved.scenario))
         )
     return Found(report.needs_document(found), report.needs_page(found))

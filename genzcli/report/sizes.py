@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from genzcli.explore.size import Fit, Largest, Requirement, Search
+from genzcli.explore.largest import Largest
+from genzcli.explore.needs import Requirement
+from genzcli.explore.size import Fit, Search
 from genzcli.report.page import Page, Table
 from genzcli.report.words import count, quantity, with_unit
 from genzcli.spec.metric import METRICS, label
