@@ -18,7 +18,7 @@ from genzcli.engine.parameters import kv_elements_per_token, parameters
 from genzcli.engine.result import Estimate
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Platform, Tier
-from genzcli.spec.model import Model
+from genzcli.spec.model import Attention, Model
 from genzcli.spec.profile import Profile
 from genzcli.spec.workload import Plan, Scenario, UseCase
 
@@ -279,3 +279,64 @@ class TestChunking:
     def test_gpt_3_runs_out_of_memory_where_llama_405b_does_not(self) -> None:
         gpt, llama = (self.answer(m, 512, 128).memory.max_batch for m in ("gpt-3-175b", "llama-3.1-405b"))
         assert gpt < 64 < 128 <= llama
+
+
+class TestClaim10:
+    """Architectures on one GB200-like chip, FP8: what the context does to prefill and to a decode step.
+
+    Holds: Mamba's prefill is linear and its step flat at any context; GQA computes the scores that MHA does;
+    a step of dense MHA rises fastest. Does not hold: prefill is linear "for all" only while the weights' FLOP
+    outweigh attention's. A causal prompt of S tokens adds 2 S^2 D L to 2 N S, so softmax attention is
+    S D L / N above the line: 2 % at 1000 tokens of LLaMA2-7B, two thirds at 32,000. A window of 4096 tokens
+    (Mistral-7B v0.1) makes it linear again.
+    """
+
+    CONTEXTS = (1000, 4000, 8000, 16000, 32000)
+
+    @staticmethod
+    def both(name: str, inputs: int, batch: int = 1) -> tuple[float, float]:
+        catalog = Catalog()
+        on, _ = catalog.hardware("paper-gpu-32")
+        got = serve(name, inputs, 2, on, batch=batch).metrics
+        return float(got.ttft_s or 0), float(got.tpot_s or 0)
+
+    def test_mamba_is_linear_in_prefill_and_flat_in_decode(self) -> None:
+        found = [self.both("falcon-mamba-7b", n, 16) for n in self.CONTEXTS]
+        each = [ttft / n for (ttft, _), n in zip(found, self.CONTEXTS, strict=True)]
+        assert each == pytest.approx([each[0]] * len(each), rel=0.01)
+        assert len({tpot for _, tpot in found}) == 1
+
+    def test_attention_is_linear_in_prefill_while_it_is_small(self) -> None:
+        short, four, long = (self.both("llama-2-7b", n)[0] for n in (1000, 4000, 32000))
+        assert four / short == pytest.approx(4, rel=0.03)
+        # by hand: 2 N S + 2 S^2 D L against the line through 1000 tokens
+        weights, width = parameters(model("llama-2-7b")).layers, 4096 * 32
+        line = (weights + 32000 * width) / (weights + 1000 * width)
+        assert long / short / 32 == pytest.approx(line, rel=0.1)
+        assert line > 1.5
+
+    def test_a_window_makes_prefill_linear(self) -> None:
+        eight, long = (self.both("mistral-7b-v0.1", n)[0] for n in (8000, 32000))
+        assert long / eight == pytest.approx(4, rel=0.03)
+
+    def test_gqa_brings_prefill_nothing(self) -> None:
+        # the same layer with 32 and with 8 KV heads: attention takes as long, only the projection is smaller
+        mha = model("llama-2-7b")
+        block = mha.blocks["layer"]
+        assert isinstance(block.mixer, Attention)
+        gqa = mha.replace(blocks={"layer": block.replace(mixer=block.mixer.replace(kv_heads=8))})
+        on, _ = Catalog().hardware("paper-gpu-32")
+        time = {}
+        for name, one in (("mha", mha), ("gqa", gqa)):
+            plan, use = Plan(precision=Precision.of("fp8")), UseCase(input_tokens=16000, output_tokens=2)
+            case = Scenario(model=one, platform=on, usecase=use, plan=plan, profile=PAPER)
+            rows = estimate(case, explain=True).phases["prefill"].operators
+            time[name] = sum(float(row.time_s) for row in rows if row.kind == "attention")
+        assert time["gqa"] == pytest.approx(time["mha"], rel=1e-6)
+
+    def test_a_step_of_dense_mha_rises_fastest(self) -> None:
+        names = ("llama-2-7b", "llama-3-8b", "mixtral-8x7b", "mistral-7b-v0.1", "falcon-mamba-7b")
+        rise = {name: self.both(name, 32000)[1] - self.both(name, 1000)[1] for name in names}
+        assert rise["llama-2-7b"] == pytest.approx(4 * rise["llama-3-8b"], rel=0.01)  # 32 KV heads over 8
+        assert rise["llama-3-8b"] == pytest.approx(rise["mixtral-8x7b"], rel=0.01)  # the same attention
+        assert rise["llama-3-8b"] > rise["mistral-7b-v0.1"] > rise["falcon-mamba-7b"] == 0

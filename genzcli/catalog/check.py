@@ -11,7 +11,17 @@ from genzcli.catalog.document import Node, join
 from genzcli.errors import CatalogError, GenzError, UnitError, nearest
 from genzcli.spec.dtype import Precision, dtype
 from genzcli.spec.hardware import Chip, Platform
-from genzcli.spec.model import Attention, Block, CompressedAttention, LatentAttention, Model, Moe
+from genzcli.spec.model import (
+    Attention,
+    Block,
+    CompressedAttention,
+    CrossAttention,
+    Encoder,
+    LatentAttention,
+    Model,
+    Moe,
+    Vision,
+)
 from genzcli.spec.noun import Field, Noun
 from genzcli.spec.profile import Profile
 
@@ -127,9 +137,35 @@ def _attention(noun: Attention) -> tuple[str, str] | None:
 
 
 def _block(noun: Block) -> tuple[str, str] | None:
-    if noun.mixer is None and noun.feedforward is None:
+    if noun.mixer is None and noun.feedforward is None and noun.cross_attention is None:
         return "the block is empty", "give it `attention:`, another mixer, `mlp:` or `moe:`"
     return None
+
+
+def _cross(noun: CrossAttention) -> tuple[str, str] | None:
+    if noun.heads % noun.kv_heads:
+        return (
+            f"heads {noun.heads} is not a multiple of kv_heads {noun.kv_heads}",
+            "each KV head serves equally many",
+        )
+    return None
+
+
+def _tower(noun: Encoder | Vision) -> tuple[str, str] | None:
+    """Towers are plain: softmax attention and dense MLPs, every block in use."""
+    for name, block in noun.blocks.items():
+        if not isinstance(block.mixer, Attention | None) or isinstance(block.feedforward, Moe):
+            return f"block {name!r} has more than attention and an mlp", "a tower is built of these two"
+        if block.cross_attention is not None:
+            return f"block {name!r} has cross_attention", "only a decoder looks across"
+        around = (block.joins, block.streams, block.layer_embedding, block.branch_rank, block.reuse)
+        sparse = isinstance(block.mixer, Attention) and block.mixer.index is not None
+        if sparse or any(part is not None for part in around):
+            return f"block {name!r} has more than attention and an mlp", "a tower is built of these two"
+        if name not in dict(noun.stack):
+            return f"no layer uses the block {name!r}", "use it in `layers`, or remove it"
+    unknown = next((name for name, _ in noun.stack if name not in noun.blocks), None)
+    return None if unknown is None else (f"layers use an unknown block {unknown!r}", "name it in `blocks`")
 
 
 def _moe(noun: Moe) -> tuple[str, str] | None:
@@ -162,6 +198,12 @@ def _model(noun: Model) -> tuple[str, str] | None:
         if name not in noun.blocks:
             return f"layers use an unknown block {name!r}", f"known blocks: {', '.join(noun.blocks)}"
     blocks = noun.blocks.values()
+    if noun.looks_across and noun.encoder is None and noun.vision is None:
+        return "cross_attention has nothing to look at", "add an `encoder:` or a `vision:` tower"
+    if noun.encoder is not None and not noun.looks_across:
+        return "no layer looks at the encoder", "give the decoder's blocks `cross_attention:`"
+    if noun.encoder is not None and noun.vision is not None:
+        return "an encoder beside a vision tower", "one of them: cross-attention looks at one thing"
     if all(block.mixer is None for block in blocks):
         return "'attention' or another mixer is missing", "no layer of the model sees more than one token"
     kinds = (Attention, LatentAttention, CompressedAttention)
@@ -170,6 +212,8 @@ def _model(noun: Model) -> tuple[str, str] | None:
     used = {name for name, _ in noun.stack}
     if noun.mtp is not None and noun.mtp.block not in noun.blocks:
         return f"mtp uses an unknown block {noun.mtp.block!r}", f"known blocks: {', '.join(noun.blocks)}"
+    if noun.mtp is not None and noun.blocks[noun.mtp.block].cross_attention is not None:
+        return "an mtp module looks across", "name a block without cross_attention"
     used |= set() if noun.mtp is None else {noun.mtp.block}
     idle = next((name for name in noun.blocks if name not in used), None)
     return (f"no layer uses the block {idle!r}", "use it in `layers`, or remove it") if idle else None
@@ -186,6 +230,9 @@ def _profile(noun: Profile) -> tuple[str, str] | None:
 
 _RULES: tuple[tuple[type[Noun], Callable[[Any], tuple[str, str] | None]], ...] = (
     (Attention, _attention),
+    (CrossAttention, _cross),
+    (Encoder, _tower),
+    (Vision, _tower),
     (Block, _block),
     (Moe, _moe),
     (Chip, _chip),

@@ -19,6 +19,7 @@ from genzcli.spec.model import (
     Attention,
     Block,
     CompressedAttention,
+    Encoder,
     LatentAttention,
     LinearAttention,
     Mamba,
@@ -28,6 +29,7 @@ from genzcli.spec.model import (
     Moe,
     ShortConvolution,
     SideBySide,
+    Vision,
 )
 from genzcli.spec.noun import Field, Noun, count
 from genzcli.spec.source import Source
@@ -60,6 +62,12 @@ _MOST_LAYERS = 10_000
 REPEAT: Field = count("how many layers in a row", most=_MOST_LAYERS)
 REPEAT.named("repeat")
 
+WIDTH: Field = count("a width of the projector")
+WIDTH.named("projector")
+
+#: Nouns with layers: a stack of blocks.
+_STACKED: tuple[type[Noun], ...] = (Model, Encoder, Vision)
+
 Reader = Callable[["Builder", Node, str, Source | None], dict[str, Any]]
 
 
@@ -77,7 +85,7 @@ def keys_of(cls: type[Noun]) -> list[str]:
 
 def keys_for(cls: type[Noun], item: Field) -> list[str]:
     """Keys that could give the field `item` of `cls`, for the error that it is missing."""
-    if cls is Model and item.name == "blocks":
+    if cls in _STACKED and item.name == "blocks":
         return ["layers"]
     if (cls, item.name) in UNIONS:
         return list(UNIONS[cls, item.name])
@@ -86,7 +94,7 @@ def keys_for(cls: type[Noun], item: Field) -> list[str]:
 
 def example_for(cls: type[Noun], item: Field) -> str:
     """What to write where such a field is missing; empty where its meaning says it."""
-    return "write `layers: 32`, their number" if cls is Model and item.name == "blocks" else ""
+    return "write `layers: 32`, their number" if cls in _STACKED and item.name == "blocks" else ""
 
 
 def class_of(item: Field) -> type[Noun]:
@@ -138,14 +146,14 @@ def _stack(builder: Builder, node: Node, path: str, source: Source | None) -> di
         raise CatalogError(f"{short[0]!r} stands beside 'blocks'", where=where, cure="move it into a block")
     if "layers" not in entries:
         return {}
-    blocks = (
-        _blocks(builder, node, path, source) if "blocks" in entries else _only_block(builder, node, source)
-    )
+    read = _blocks if "blocks" in entries else _only_block
+    blocks = read(builder, node, path, source)
     layers = entries["layers"]
     if layers.items is not None:
         runs = _runs(builder, layers, join(path, "layers"), source, blocks)
     elif len(blocks) == 1:
-        runs = [(next(iter(blocks)), cast(int, builder.number(layers, REPEAT, "layers", source)))]
+        repeat = builder.number(layers, REPEAT, join(path, "layers"), source)
+        runs = [(next(iter(blocks)), cast(int, repeat))]
     else:
         cure = "list them, as - {block: " + next(iter(blocks)) + ", repeat: 3}"
         raise CatalogError(
@@ -158,12 +166,13 @@ def _blocks(builder: Builder, node: Node, path: str, source: Source | None) -> d
     return builder.nouns(node.mapping(path)["blocks"], Model.fields["blocks"], join(path, "blocks"), source)
 
 
-def _only_block(builder: Builder, node: Node, source: Source | None) -> dict[str, Noun]:
-    """The block written at the top of the file; its citations get the path it has in the model."""
+def _only_block(builder: Builder, node: Node, path: str, source: Source | None) -> dict[str, Noun]:
+    """The block written beside the number of layers; its citations get the path it has in the model."""
     outer, builder.cited = builder.cited, {}
     block = builder.noun(node.only(block_keys()), Block, "", source)
     inner, builder.cited = builder.cited, outer
-    builder.cited |= {f"blocks.{ONLY_BLOCK}.{path}": cited for path, cited in inner.items()}
+    place = join(path, f"blocks.{ONLY_BLOCK}")
+    builder.cited |= {f"{place}.{key}": cited for key, cited in inner.items()}
     return {ONLY_BLOCK: block}
 
 
@@ -221,6 +230,19 @@ def merged(runs: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
         else:
             joined.append((name, repeat))
     return tuple(joined)
+
+
+def _projector(builder: Builder, node: Node, path: str, source: Source | None) -> dict[str, Any]:
+    """Widths in a row, [4608, 4608, 2048]: a matrix between each and the next."""
+    entries = node.mapping(path)
+    if "projector" not in entries:
+        return {}
+    place, member = join(path, "projector"), entries["projector"]
+    widths = [builder.number(item, WIDTH, place, source) for item in member.sequence(place)]
+    if len(widths) < 2:
+        cure = "list the widths it goes through, as [4608, 4608, 2048]"
+        raise CatalogError("has no matrix", where=member.where(place), cure=cure)
+    return {"projector": tuple(widths)}
 
 
 # --- the others ---
@@ -309,7 +331,10 @@ _READERS: dict[type[Noun], tuple[tuple[tuple[str, ...], tuple[str, ...], Reader]
     Platform: ((("chip",), ("chip",), _chip), (("levels",), ("levels",), _levels)),
     UseCase: ((("slo",), ("slo",), _slo),),
 }
+_LAYERED = (("blocks", "stack"), ("layers", "blocks", *block_keys()), _stack)
+_READERS[Encoder] = (_LAYERED,)
+_READERS[Vision] = (_LAYERED, (("projector",), ("projector",), _projector))
 _READERS[Model] = (
-    (("blocks", "stack"), ("layers", "blocks", *block_keys()), _stack),
+    _LAYERED,
     (("precision",), ("precision",), _precision),
 )

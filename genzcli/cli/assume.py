@@ -8,6 +8,7 @@ from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour
 from genzcli.engine.legal import compute_dtype, part_dtype, sparse_speedup
+from genzcli.engine.prompts import read_tokens
 from genzcli.engine.speculation import MTP, drafter, link, round_tokens
 from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
@@ -44,9 +45,22 @@ def _workload(request: Request, scenario: Scenario) -> Iterator[str]:
         defaults.append(f"batch {plan.batch:g}")
     if defaults:
         yield f"{', '.join(defaults)} (defaults)"
-    longest = usecase.input_tokens + usecase.output_tokens
+    yield from _images(scenario)
+    longest = read_tokens(model, usecase) + usecase.output_tokens
     if model.max_context is not None and longest > model.max_context:
         yield f"{longest:g} tokens a request, beyond the {model.max_context:g} that {model.name} was made for"
+
+
+def _images(scenario: Scenario) -> Iterator[str]:
+    """How large an image is, where nobody said."""
+    usecase, vision = scenario.usecase, scenario.model.vision
+    if usecase.image_tokens is not None and not usecase.images:
+        yield "the tokens of an image have no effect without --images"
+    if vision is None or not usecase.images:
+        return
+    if usecase.image_tokens is None:
+        yield f"{vision.tokens:g} tokens an image, as {scenario.model.name} has them (--image-tokens)"
+    yield "images beside the input tokens, each request's encoded in its prefill, none from a cache"
 
 
 def _plan(resolved: Resolved) -> Iterator[str]:

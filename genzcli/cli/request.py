@@ -28,6 +28,9 @@ class Request(NamedTuple):
     usecase: str | None = None
     input: str | None = None
     output: str | None = None
+    images: str | None = None
+    image_tokens: str | None = None
+    image_size: str | None = None
     batch: str | None = None
     beams: str | None = None
     chips: str | None = None
@@ -113,6 +116,8 @@ NUMBERS: Mapping[str, Field] = {
     word: _named(word, item)
     for word, item in {
         "input": count("prompt tokens of a request", most=_MOST_TOKENS),
+        "images": count("images of a request", least=0, most=1e6),
+        "image_tokens": count("the tokens an image becomes", most=1e6),
         "output": count("generated tokens of a request", most=_MOST_TOKENS),
         "batch": count("requests served together", most=_MOST_REQUESTS),
         "concurrency": count("requests in flight over the platform", most=_MOST_REQUESTS),
@@ -140,3 +145,6 @@ NUMBERS: Mapping[str, Field] = {
         "price": quantity("USD/h", "the rent of one chip", least=0, most=1e6),
     }.items()
 }
+
+#: A side of an image.
+PIXELS = _named("image_size", count("the pixels of a side", most=1e5))

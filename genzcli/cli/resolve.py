@@ -11,7 +11,7 @@ from genzcli import slo
 from genzcli.catalog import check
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.path import set_path
-from genzcli.cli.request import NUMBERS, SHARE, TENSORS, Request
+from genzcli.cli.request import NUMBERS, PIXELS, SHARE, TENSORS, Request
 from genzcli.engine.placement import KINDS
 from genzcli.engine.speculation import MTP, NGRAM
 from genzcli.errors import CatalogError, GenzError, PlanError, UnknownNameError, nearest
@@ -109,7 +109,7 @@ def _load(request: Request) -> Loaded:
     catalog = _catalog(request.catalog, os.getcwd(), os.environ.get("GENZ_PATH", ""))
     model = _named(request, "model", catalog.model, request.model)
     platform, bare = _named(request, "hardware", catalog.hardware, request.hardware)
-    usecase = _usecase(request, catalog)
+    usecase = _usecase(request, catalog, model)
     stack = request.stack or "generic"
     plan = _plan(request, model, usecase)
     profile = _named(
@@ -218,7 +218,28 @@ def _pattern(request: Request) -> str | None:
     return f"{kept}:{of}"
 
 
-def _usecase(request: Request, catalog: Catalog) -> UseCase:
+def _image_tokens(request: Request, model: Model) -> float | int | None:
+    """Tokens of an image: as given, or as a tower makes them of its size: sides over that of a token."""
+    given, size = _number(request, "image_tokens"), request.image_size
+    if size is None:
+        return given
+    where = request.where("image_size")
+    if given is not None:
+        raise PlanError("the size of an image and its tokens are both given", where=where, cure="keep one")
+    side = None if model.vision is None else model.vision.token_side
+    if side is None:
+        has = "no vision tower" if model.vision is None else "images of one size"
+        cure = "leave it out" if model.vision is None else "leave it out, or give --image-tokens"
+        raise PlanError(f"{model.name} has {has}", where=where, cure=cure)
+    sides = size.lower().split("x")
+    if len(sides) != 2:
+        raise PlanError(f"{size!r} is no size", where=where, cure="write it in pixels, as 1920x1080")
+    pixels = [check.number(part, PIXELS, where) for part in sides]
+    across, down = (max(1, round(float(length) / float(side))) for length in pixels)
+    return across * down
+
+
+def _usecase(request: Request, catalog: Catalog, model: Model) -> UseCase:
     """The use case named, with the tokens, beams and objectives given in its place."""
     base = UseCase()
     if request.usecase is not None:
@@ -227,6 +248,8 @@ def _usecase(request: Request, catalog: Catalog) -> UseCase:
         "input_tokens": _number(request, "input"),
         "output_tokens": _number(request, "output"),
         "beams": _number(request, "beams"),
+        "images": _number(request, "images"),
+        "image_tokens": _image_tokens(request, model),
     }
     named = tuple(slo.parse_slo(text, where) for text, where in request.slo)
     changes = {key: value for key, value in given.items() if value is not None}

@@ -74,6 +74,15 @@ def command(
         Text, _option("--redundant-experts", "R", "Replicas of the busiest experts of a layer [0].")
     ] = None,
     imbalance: Annotated[Text, _option("--imbalance", "X", "Busiest expert rank over the mean [1].")] = None,
+    images: Annotated[
+        Text, _option("--images", "N", "Images of a request, beside its input tokens [0].")
+    ] = None,
+    image_tokens: Annotated[
+        Text, _option("--image-tokens", "N", "Tokens an image becomes [the model's].")
+    ] = None,
+    image_size: Annotated[
+        Text, _option("--image-size", "WxH", "Pixels of an image, in place of its tokens.")
+    ] = None,
     uneven: Annotated[
         Text, _option("--uneven", "error|pad", "Heads that tp does not divide [error].")
     ] = None,

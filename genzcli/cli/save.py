@@ -118,6 +118,9 @@ def _words(resolved: Resolved, folder: str | None) -> Iterator[tuple[str, Any]]:
     named = request.usecase
     yield "usecase", None if named is None else _located(request, named, ("usecases",), folder)
     yield "input", usecase.input_tokens
+    # Nought is written where a named use case may say otherwise.
+    yield "images", usecase.images if usecase.images or request.images is not None else None
+    yield "image_tokens", usecase.image_tokens
     yield "output", usecase.output_tokens
     yield "beams", usecase.beams
     yield "batch", plan.batch

@@ -149,9 +149,18 @@ def _computed(noun: Any) -> dict[str, Any]:
 
     if not isinstance(noun, Model):
         return of(noun)
-    from genzcli.engine.parameters import kv_elements_per_token, parameters
+    from genzcli.engine import anatomy
+    from genzcli.engine.parameters import cross_elements_per_token, parameters
+    from genzcli.report.architecture import pattern
     from genzcli.report.plain import data
     from genzcli.spec.dtype import bytes_per_element
 
-    kv = kv_elements_per_token(noun) * bytes_per_element(noun.precision.kv)
-    return {**of(noun), "parameters_by_part": data(parameters(noun)), "kv_bytes_per_token": kv}
+    size, kept = bytes_per_element(noun.precision.kv), anatomy.kept(noun, noun.precision.kv)
+    return {
+        **of(noun),
+        "pattern": pattern(noun.stack),
+        "parameters_by_part": {**data(parameters(noun)), **anatomy.parts(noun)},
+        "kv_bytes_per_token": sum(item.token_bytes * item.layers for item in kept),
+        "cross_bytes_per_token": cross_elements_per_token(noun) * size,
+        "kept_by_layer": data(kept),
+    }

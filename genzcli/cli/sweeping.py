@@ -23,6 +23,8 @@ _FIELDS = {
     "input": "usecase.input_tokens",
     "output": "usecase.output_tokens",
     "beams": "usecase.beams",
+    "images": "usecase.images",
+    "image_tokens": "usecase.image_tokens",
     "price": "plan.price_usd_per_hour",
     **{
         word: f"plan.{word}"

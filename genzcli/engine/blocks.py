@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import feedforward, mixers, residual, reuse
+from genzcli.engine import cross, feedforward, mixers, residual, reuse
+from genzcli.engine.cross import Look
 from genzcli.engine.lora import Adapters
 from genzcli.engine.ops import Collective, Operator, Shard, elementwise, gather, linear, reduce_over_tp
 from genzcli.engine.routing import Routing
@@ -89,6 +90,16 @@ def after_kernel(
     return (*after, *behind)
 
 
+def across(block: Block, d_model: Number, look: Look, shard: Shard) -> tuple[Operator, ...]:
+    """The cross-attention of a layer; its cost does not depend on the step."""
+    if block.cross_attention is None:
+        return ()
+    sends = reduce_over_tp(look.tokens * d_model, shard)
+    found = cross.operators(block.cross_attention, d_model, look, shard.mixing, sends)
+    parts = {"cross attention": "kernel"}
+    return tuple(operator.replace(part=parts.get(operator.name, "attention")) for operator in found)
+
+
 def embed(model: Model, tokens: Number, shard: Shard) -> Operator:
     """The embedding: a look-up in a table cut over the vocabulary, so its rows are summed over TP.
 
@@ -125,6 +136,8 @@ def stored_bytes(block: Block, d_model: Number, shard: Shard, layers: Number) ->
         each = each + block.joins * d_model * d_model * shard.size.weights
     if block.mixer is not None:
         each = each + mixers.weight_bytes(block.mixer, d_model, shard)
+    if block.cross_attention is not None:
+        each = each + cross.weight_bytes(block.cross_attention, d_model, shard.mixing)
     if block.feedforward is not None:
         each = each + feedforward.weight_bytes(block.feedforward, d_model, shard)
     if block.reuse is None:

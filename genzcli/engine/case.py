@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from genzcli.engine import legal, memory, network
+from genzcli.engine import legal, memory, network, prompts
 from genzcli.engine.blocks import Options
 from genzcli.engine.lora import Adapters
 from genzcli.engine.memory import Demand, Slope
@@ -219,11 +219,15 @@ def demand(scenario: Scenario, shard: Shard) -> Demand:
 
     Those of a server are of all ages: where the cache grows with the answer, they hold part of it.
     """
-    plan, usecase, profile = scenario.plan, scenario.usecase, scenario.profile
+    plan, usecase, profile, model = scenario.plan, scenario.usecase, scenario.profile, scenario.model
     held = profile.held_output if plan.batching == "continuous" else 1
+    read, images = prompts.read_tokens(model, usecase), prompts.image_tokens(model, usecase)
     return Demand(
         requests=ceil(plan.batch / plan.dp),
-        input_tokens=usecase.input_tokens,
+        input_tokens=read,
+        cached_tokens=prompts.decoder_tokens(model, usecase),
+        seen_tokens=prompts.seen_across(model, usecase),
+        patches=0 if model.vision is None else images * model.vision.merge / read,
         output_tokens=usecase.output_tokens * held,
         beams=usecase.beams,
         width=verified(plan),

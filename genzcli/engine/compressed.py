@@ -50,10 +50,19 @@ def entry_bytes(mixer: CompressedAttention, shard: Shard) -> Number:
     return mixer.head_dim * shard.size.kv + index
 
 
+def row_bytes(mixer: CompressedAttention, shard: Shard) -> Number:
+    """Bytes of a token as it is, in the window."""
+    return mixer.head_dim * shard.size.kv
+
+
+def share_bytes(mixer: CompressedAttention, shard: Shard) -> Number:
+    """A token's share of a compressed entry."""
+    return 0 if mixer.ratio is None else entry_bytes(mixer, shard) / mixer.ratio
+
+
 def kv_bytes_per_token(mixer: CompressedAttention, shard: Shard) -> Number:
     """A row of the window, not yet full, and the token's share of an entry."""
-    share = 0 if mixer.ratio is None else entry_bytes(mixer, shard) / mixer.ratio
-    return mixer.head_dim * shard.size.kv + share
+    return row_bytes(mixer, shard) + share_bytes(mixer, shard)
 
 
 def pending_bytes(mixer: CompressedAttention) -> Number:
@@ -68,7 +77,7 @@ def held_bytes(
 ) -> Number:
     """Cache bytes of a finished request in one layer on one chip: window, entries, what waits."""
     whole = prompt + beams * output
-    window = minimum(whole, beams * mixer.window) * mixer.head_dim * shard.size.kv
+    window = minimum(whole, beams * mixer.window) * row_bytes(mixer, shard)
     if mixer.ratio is None:
         return window
     return window + whole / mixer.ratio * entry_bytes(mixer, shard) + beams * pending_bytes(mixer)

@@ -30,6 +30,8 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
     for block in model.blocks.values():
         if plan.uneven == "error" and block.mixer is not None:
             yield from _head_problems(block.mixer, plan)
+        if plan.uneven == "error" and block.cross_attention is not None:
+            yield _divides(block.cross_attention.heads, plan.tp, "heads of cross-attention", "--tp")
         if isinstance(block.feedforward, Moe) and plan.uneven == "error":
             extra = plan.redundant_experts
             what = "experts, redundant ones included" if any_true(extra > 0) else "experts"
@@ -49,6 +51,42 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
     yield from _sparsity_problems(plan)
     yield from _adapter_problems(model, plan)
     yield from _draft_problems(model, plan)
+    yield from _input_problems(scenario)
+
+
+def _input_problems(scenario: Scenario) -> Iterator[Problem]:
+    """Images need a tower; an encoder reads its input whole."""
+    model, plan, usecase = scenario.model, scenario.plan, scenario.usecase
+    if model.vision is None:
+        yield (
+            usecase.images > 0,
+            lambda: PlanError(
+                f"{model.name} has no vision tower to read {usecase.images:g} images with",
+                where="--images",
+                cure="leave out --images, or choose a model whose `genz show` has a vision tower",
+            ),
+        )
+    if model.encoder is None:
+        return
+    yield (
+        plan.chunk is not None,
+        lambda: PlanError(
+            f"{model.name} reads its input in one pass: each token of an encoder sees all others",
+            where="--chunk",
+            cure="leave out --chunk",
+        ),
+    )
+    yield (
+        plan.prefix_hit > 0,
+        lambda: PlanError(
+            f"{model.name} cannot reuse a prefix: an encoder's tokens depend on what follows them",
+            where="--prefix-hit",
+            cure="leave out --prefix-hit",
+        ),
+    )
+    for block in model.encoder.blocks.values():
+        if plan.uneven == "error" and block.mixer is not None:
+            yield from _head_problems(block.mixer, plan)
 
 
 def _draft_problems(model: Model, plan: Plan) -> Iterator[Problem]:

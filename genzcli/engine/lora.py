@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine import attention, compressed, latent, recurrent
-from genzcli.engine.ops import Operator, Shard
-from genzcli.engine.parameters import WHOLE
+from genzcli.engine.ops import WHOLE, Operator, Shard
 from genzcli.engine.stages import Stage
 from genzcli.numeric import minimum
 from genzcli.spec.model import (

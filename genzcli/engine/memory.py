@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import blocks, lora, residual
+from genzcli.engine import blocks, cross, lora, mixers, residual, towers
 from genzcli.engine.lora import Adapters
-from genzcli.engine.mixers import held_bytes
 from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.placement import Limit, Need, Storage, limits, place
 from genzcli.engine.result import Memory
 from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import ceil, floor, maximum, minimum, where
 from genzcli.spec.dtype import Precision
-from genzcli.spec.model import Attention, LatentAttention, Model
+from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, count, flag, noun, ratio
 
 if TYPE_CHECKING:
@@ -25,7 +24,12 @@ class Demand(Noun):
     """How many requests of which length a chip has to hold, and how the software holds them."""
 
     requests: Number = ratio("requests of one attention group")
-    input_tokens: Number = ratio("prompt tokens of each")
+    input_tokens: Number = ratio("prompt tokens of each, images among them")
+    cached_tokens: Number | None = ratio(
+        "tokens of each in the decoder's cache before the first output; input_tokens if None", default=None
+    )
+    seen_tokens: Number = ratio("tokens of each under cross-attention", default=0)
+    patches: Number = ratio("patches of images a prompt token", default=0)
     output_tokens: Number = ratio("output tokens of each")
     beams: Number = ratio("beams of each")
     width: Number = ratio("tokens of a beam in a decode pass: with drafts, one more than those", default=1)
@@ -51,7 +55,8 @@ class Slope(NamedTuple):
 def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
     """Weights one chip of a stage stores: all experts of its ranks, idle or not.
 
-    A tied head is stored with the embedding, once more when they are on different stages.
+    A tied head is stored with the embedding, once more when they are on different stages. A vision tower
+    stands on the first stage; an encoder's layers are spread over all, as the decoder's are.
     """
     table = model.vocab * model.d_model / shard.tp
     total: Number = 0
@@ -65,6 +70,15 @@ def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
     total = total + (ends if stage.first else 0) + (ends if stage.last else 0)
     for name, repeat in stage.layers.items():
         total = total + blocks.stored_bytes(model.blocks[name], model.d_model, shard, repeat)
+    if model.encoder is not None:
+        for name, repeat in stage.encoder.items():
+            block = model.encoder.blocks[name]
+            total = total + repeat * blocks.weight_bytes(block, model.d_model, shard)
+        if stage.first:
+            total = total + towers.encoder_elements(model.encoder, model.d_model) * shard.size.weights
+    if stage.first and model.vision is not None:
+        total = total + towers.layers_bytes(model.vision, model.vision.d_model, shard)
+        total = total + towers.vision_elements(model.vision) * shard.size.weights
     return total
 
 
@@ -76,17 +90,20 @@ def weights_of(model: Model, precision: Precision) -> Number:
 def kv_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:
     """Cache and state of one finished request on one chip of a stage; caches in whole pages."""
     page = demand.page_tokens
-    prompt = ceil(demand.input_tokens / page) * page
+    cached = demand.input_tokens if demand.cached_tokens is None else demand.cached_tokens
+    prompt, seen = ceil(cached / page) * page, ceil(demand.seen_tokens / page) * page
     output = ceil(demand.output_tokens / page) * page
     total: Number = 0
     for name, repeat in stage.layers.items():
-        mixer = model.blocks[name].mixer
-        if mixer is not None:
+        mixer, looks = model.blocks[name].mixer, model.blocks[name].cross_attention
+        if looks is not None:
+            each = cross.kv_bytes_per_token(looks, demand.shard)
+            total = total + repeat * seen * demand.keep * each
+        for part in () if mixer is None else mixers.parts(mixer):
             kept = prompt * demand.keep, output * demand.keep
             # A cache forgets rejected drafts by itself; of a state there is one for each token verified.
-            cached = isinstance(mixer, (Attention, LatentAttention))
-            beams = demand.beams if cached else demand.beams * demand.width
-            total = total + repeat * held_bytes(mixer, *kept, beams, demand.shard)
+            beams = demand.beams if mixers.has_cache(part) else demand.beams * demand.width
+            total = total + repeat * mixers.held_bytes(part, *kept, beams, demand.shard)
     return total
 
 
@@ -96,6 +113,11 @@ def slope(model: Model, stage: Stage, demand: Demand) -> Slope:
     width: Number = 0
     for name in stage.layers:
         width = maximum(width, blocks.peak_width(model.blocks[name], model.d_model, shard))
+    if model.encoder is not None:
+        width = maximum(width, towers.peak_width(model.encoder, model.d_model, shard))
+    if stage.first and model.vision is not None:
+        inside = towers.peak_width(model.vision, model.vision.d_model, shard)
+        width = maximum(width, demand.patches * inside)
     logits = demand.beams * demand.width * model.vocab if stage.last else 0
     return Slope(
         weights=weights_bytes(model, stage, shard) + lora.stored_bytes(model, stage, demand.adapters, shard),

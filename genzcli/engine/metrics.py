@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import energy, passes
+from genzcli.engine import beside, energy, passes
 from genzcli.engine.case import Case, running
+from genzcli.engine.prompts import read_tokens, seen_across
 from genzcli.engine.result import Metrics
 from genzcli.engine.speculation import round_tokens
 from genzcli.engine.timing import Timing
@@ -25,6 +26,7 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
     ttft, tpot = prefill.mean.time, None if decode is None else decode.mean.time
     if plan.batching == "continuous":
         ttft, tpot = _served(case, prefill, tpot)
+    read = read_tokens(case.scenario.model, usecase)
     busy = ttft if tpot is None else ttft + (outputs - 1) * tpot
     active = running(case)
     e2e = busy * plan.batch / active  # a queue behind a full memory, by Little's law
@@ -37,7 +39,7 @@ def metrics(case: Case, prefill: Timing, decode: Timing | None) -> Metrics:
         tpot_s=None if tpot is None else _defined(tpot, outputs),
         e2e_s=e2e,
         output_tokens_per_s=rate,
-        total_tokens_per_s=rate * (usecase.input_tokens + outputs) / outputs,
+        total_tokens_per_s=rate * (read + outputs) / outputs,
         requests_per_s=rate / outputs,
         decode_tokens_per_s=None if tpot is None else _defined(active / tpot, outputs),
         tokens_per_s_per_user=None if tpot is None else _defined(1 / tpot, outputs),
@@ -62,7 +64,9 @@ def _served(case: Case, prefill: Timing, step: Number | None) -> tuple[Number, N
         ttft, tpot = interleaved(prefill.mean.time, prefill.slot_s, step, queue)
     else:
         ttft, tpot = chunked(prefill, step, queue)
-    host = profile.request_s + profile.launch_s * passes.launches(case.setting, case.stages)
+    seen = seen_across(case.scenario.model, usecase)
+    operators = passes.launches(case.setting, case.stages, seen) + beside.launches(case)
+    host = profile.request_s + profile.launch_s * operators
     return ttft + host, tpot
 
 

@@ -127,6 +127,10 @@ class Shard(Noun):
         return ceil((moe.experts + self.redundant) / self.ep)
 
 
+#: One chip, one byte an element: counts of elements come out of the byte formulas.
+WHOLE = Shard(size=Bytes(weights=1.0, experts=1.0, kv=1.0, activations=1.0))
+
+
 def linear(name: str, tokens: Number, k: Number, n: Number, size: Bytes, *, kind: str = "gemm") -> Operator:
     """`[tokens, k] x [k, n]`: 2 t k n FLOP, k n weights read once, t (k + n) activations moved.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import feedforward, mixers, residual, reuse
-from genzcli.engine.ops import Bytes, Shard
+from genzcli.engine import cross, feedforward, mixers, residual, reuse, towers
+from genzcli.engine.ops import WHOLE
 from genzcli.engine.speculation import predictor
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun, ratio
@@ -13,12 +13,10 @@ from genzcli.spec.noun import Noun, ratio
 if TYPE_CHECKING:
     from genzcli.numeric import Number
 
-#: One chip, one byte an element: counts of elements come out of the byte formulas.
-WHOLE = Shard(size=Bytes(weights=1.0, experts=1.0, kv=1.0, activations=1.0))
-
 
 class Parameters(Noun):
-    """Parameters by part. `active` are those one token uses; the embedding counts whole in both."""
+    """Parameters by part. `active` are those one token of text uses: the embedding counts whole in both, a
+    vision tower in the total alone."""
 
     embedding: Number = ratio("embedding and learned positions")
     head: Number = ratio("LM head; 0 when tied to the embedding")
@@ -27,14 +25,16 @@ class Parameters(Noun):
     norms: Number = ratio("norms of all layers and the final one")
     inactive: Number = ratio("routed experts a token does not visit")
     mtp: Number = ratio("multi-token-prediction modules, beside the total", default=0)
+    encoder: Number = ratio("an encoder's layers, its positions and last norm", default=0)
+    vision: Number = ratio("a vision tower with its projectors", default=0)
 
     @property
     def total(self) -> Number:
-        return self.embedding + self.head + self.attention + self.feedforward + self.norms
+        return self.embedding + self.head + self.layers + self.encoder + self.vision
 
     @property
     def active(self) -> Number:
-        return self.total - self.inactive
+        return self.total - self.inactive - self.vision
 
     def active_less(self, left_out: str) -> Number:
         """Active parameters as authors count them who leave out `embedding`, or `embedding-and-head`."""
@@ -47,7 +47,7 @@ class Parameters(Noun):
 
     @property
     def layers(self) -> Number:
-        """Everything but the embedding and the head."""
+        """The decoder's layers: everything but embedding, head, encoder and vision tower."""
         return self.attention + self.feedforward + self.norms
 
 
@@ -61,11 +61,13 @@ def parameters(model: Model) -> Parameters:
     norms: Number = model.d_model
     active: Number = 0
     tables: Number = 0
-    for name, repeat in _layers(model):
+    for name, repeat in layer_counts(model):
         block, d_model = model.blocks[name], model.d_model
         stored = 1 if block.reuse is not None else repeat
         if block.mixer is not None:
             mixing = mixing + stored * mixers.weight_bytes(block.mixer, d_model, WHOLE)
+        if block.cross_attention is not None:
+            mixing = mixing + stored * cross.weight_bytes(block.cross_attention, d_model, WHOLE)
         if block.joins is not None:
             mixing = mixing + repeat * block.joins * d_model * d_model
         if block.feedforward is not None:
@@ -83,10 +85,12 @@ def parameters(model: Model) -> Parameters:
         norms=norms,
         inactive=feeds - active,
         mtp=_predictors(model),
+        encoder=_encoder(model),
+        vision=_vision(model),
     )
 
 
-def _layers(model: Model) -> list[tuple[str, int]]:
+def layer_counts(model: Model) -> list[tuple[str, int]]:
     """Each kind of layer with how many there are."""
     counts: dict[str, int] = {}
     for name, repeat in model.stack:
@@ -99,6 +103,30 @@ def _predictors(model: Model) -> Number:
     if model.mtp is None:
         return 0
     return parameters(predictor(model, model.mtp, model.mtp.modules)).layers - model.d_model
+
+
+def _encoder(model: Model) -> Number:
+    if model.encoder is None:
+        return 0
+    own = towers.encoder_elements(model.encoder, model.d_model)
+    return own + towers.layers_bytes(model.encoder, model.d_model, WHOLE)
+
+
+def _vision(model: Model) -> Number:
+    if model.vision is None:
+        return 0
+    own = towers.vision_elements(model.vision)
+    return own + towers.layers_bytes(model.vision, model.vision.d_model, WHOLE)
+
+
+def cross_elements_per_token(model: Model) -> Number:
+    """Cache elements one token under cross-attention takes over all layers."""
+    total: Number = 0
+    for name, repeat in model.stack:
+        looks = model.blocks[name].cross_attention
+        if looks is not None:
+            total = total + repeat * cross.kv_bytes_per_token(looks, WHOLE)
+    return total
 
 
 def kv_elements_per_token(model: Model) -> Number:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine import blocks, lora, mixers, network, residual, roofline
 from genzcli.engine.blocks import Options
+from genzcli.engine.cross import Look
 from genzcli.engine.network import Group
 from genzcli.engine.ops import Collective, Operator, Shard
 from genzcli.engine.result import OperatorTime
@@ -15,10 +16,12 @@ from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.engine.stages import Stage
 from genzcli.numeric import maximum, minimum, where
 from genzcli.spec.hardware import Platform
-from genzcli.spec.model import Model
+from genzcli.spec.model import Block, Model
 from genzcli.spec.noun import Noun, flag, noun, other, ratio
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genzcli.numeric import Number
 
 
@@ -170,6 +173,22 @@ def run_adapters(setting: Setting, name: str, work: Tokens, rows: list[OperatorT
     return run_all(setting, operators, name, rows) * where(adapters.rank > 0, 1.0, 0.0)
 
 
+def present(number: Number) -> Number:
+    """1 where there is any, else 0."""
+    return minimum(number, 1)
+
+
+def awake(block: Block, seen: Number) -> Number:
+    """0 for a layer that sees nothing but images where there are none: it is left out; else 1."""
+    return 1 if block.cross_attention is None or block.mixer is not None else present(seen)
+
+
+def run_across(setting: Setting, name: str, look: Look, rows: list[OperatorTime]) -> Parts:
+    """A layer's cross-attention."""
+    block = setting.model.blocks[name]
+    return run_all(setting, blocks.across(block, setting.model.d_model, look, setting.shard), name, rows)
+
+
 def run_all(setting: Setting, operators: tuple[Operator, ...], block: str, rows: list[OperatorTime]) -> Parts:
     """Operators one after the other."""
     total = Parts()
@@ -197,18 +216,23 @@ def step_parts(setting: Setting, sequences: Number) -> Parts:
     return Parts(overhead=profile.step_s + profile.per_sequence_s * sequences + together)
 
 
-def launches(setting: Setting, stages: tuple[Stage, ...]) -> int:
-    """Operators of a prefill through all stages, embedding and head included: what a host launches."""
+def launches(setting: Setting, stages: tuple[Stage, ...], seen: Number = 0) -> Number:
+    """Operators of a prefill through all stages, embedding and head included: what a host launches.
+
+    `seen` tokens are under cross-attention.
+    """
     model, shard, options = setting.model, setting.shard, setting.options
-    token = Prefill(sequences=1, new=1, past=0)
-    total = 2
+    token, look = Prefill(sequences=1, new=1, past=0), Look(tokens=1, sequences=1, seen=1, fresh=1)
+    total: Number = 2
     for stage in stages:
         for name, repeat in stage.layers.items():
             block = model.blocks[name]
             before = blocks.before_kernel(block, model.d_model, 1, shard, options, decode=False)
             after = blocks.after_kernel(block, model.d_model, 1, shard, options)
             inside = blocks.kernels(block, token, shard, options)
-            total += (len(before) + len(inside) + len(after)) * repeat * stage.repeat
+            across = blocks.across(block, model.d_model, look, shard)
+            each = len(before) + len(inside) + len(across) + len(after)
+            total = total + each * repeat * stage.repeat * awake(block, seen)
     return total
 
 
@@ -226,19 +250,23 @@ def pipeline(
     layers: list[dict[str, Parts]],
     ends: tuple[Parts, Parts],
     hops: Parts,
+    beside: Sequence[Parts] | None = None,
 ) -> Pipeline:
     """Stages from layers: a stage is its layers, and the embedding or the head at the ends.
 
-    `layers` has, for each stage, the parts of one layer of each kind under that stage's placement. The chip
-    waits where the host needs longer to launch the layers than the chip to run them.
+    `layers` has, for each stage, the parts of one layer of each kind under that stage's placement;
+    `beside` what the stage has of an encoder or a vision tower. The chip waits where the host needs longer
+    to launch the layers than the chip to run them.
     """
     through, slowest = Parts(), None
-    for stage, layer in zip(stages, layers, strict=True):
+    for index, (stage, layer) in enumerate(zip(stages, layers, strict=True)):
         here = Parts()
         for name, repeat in stage.layers.items():
             here = here + layer[name] * repeat
         launched = setting.rates.profile.layer_s * sum(stage.layers.values())
         here = here + Parts(overhead=maximum(launched - here.time, 0.0))
+        if beside is not None:
+            here = here + beside[index]
         if stage.first:
             here = here + ends[0] + step_parts(setting, work.sequences)
         if stage.last:

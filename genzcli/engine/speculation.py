@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine.collectives import HOPS
+from genzcli.engine.prompts import read_tokens
 from genzcli.numeric import floor, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Level, Platform
 from genzcli.spec.model import Model, Mtp
@@ -84,7 +85,15 @@ def predictor(model: Model, mtp: Mtp, modules: Number = 1) -> Model:
     block = layer.replace(joins=2, norms=layer.norms + 3)
     stack: tuple[tuple[str, Number], ...] = (("mtp", modules),)
     name = f"{model.name} mtp"
-    return model.replace(name=name, blocks={"mtp": block}, stack=stack, positions=0, mtp=None, published=None)
+    return model.replace(
+        name=name,
+        blocks={"mtp": block},
+        stack=stack,
+        positions=0,
+        vision=None,
+        mtp=None,
+        published=None,
+    )
 
 
 def modules_used(plan: Plan, mtp: Mtp) -> Number:
@@ -104,12 +113,22 @@ def drafter(scenario: Scenario) -> Scenario | None:
             return _away(scenario, draft, plan.draft_on, alone)
         case Model() as draft:
             pp = min(plan.pp, draft.layers)
-            return scenario.replace(model=draft, plan=alone.replace(ep=1, pp=pp, redundant_experts=0))
+            cut = alone.replace(ep=1, pp=pp, redundant_experts=0)
+            return scenario.replace(model=draft, usecase=_drafted(scenario, draft), plan=cut)
         case "mtp" if model.mtp is not None:
             modules = predictor(model, model.mtp)
             ep = plan.ep if modules.has_experts else 1
-            return scenario.replace(model=modules, plan=alone.replace(pp=1, ep=ep))
+            cut = alone.replace(pp=1, ep=ep)
+            return scenario.replace(model=modules, usecase=_drafted(scenario, modules), plan=cut)
     return None
+
+
+def _drafted(scenario: Scenario, draft: Model) -> UseCase:
+    """What a draft reads: of images the tokens alone, where it has no tower of its own."""
+    model, usecase = scenario.model, scenario.usecase
+    if model.vision is None or draft.vision is not None:
+        return usecase
+    return usecase.replace(input_tokens=read_tokens(model, usecase), images=0)
 
 
 def _away(scenario: Scenario, draft: Model, site: DraftSite, alone: Plan) -> Scenario:
@@ -117,7 +136,10 @@ def _away(scenario: Scenario, draft: Model, site: DraftSite, alone: Plan) -> Sce
     formats = alone.precision.replace(explicit_compute=False)
     plan = alone.replace(precision=formats, tp=site.chips, dp=1, pp=1, ep=1, sp=False)
     plan = plan.replace(offload=(), place={}, attention_on="")  # memories of the other chips
-    return scenario.replace(model=draft, platform=site.platform, profile=site.profile, plan=plan)
+    usecase = _drafted(scenario, draft)
+    return scenario.replace(
+        model=draft, usecase=usecase, platform=site.platform, profile=site.profile, plan=plan
+    )
 
 
 class Passes(NamedTuple):

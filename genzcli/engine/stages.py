@@ -13,6 +13,7 @@ class Stage(Noun):
     """Layers of one pipeline stage by kind of block, and what stands at its ends."""
 
     layers: Mapping[str, int] = other("kind of block to number of layers")
+    encoder: Mapping[str, int] = other("its layers of an encoder, the same way", default={})
     first: bool = flag("holds the embedding", default=False)
     last: bool = flag("holds the LM head", default=False)
     repeat: int = count("equal stages", default=1)
@@ -37,19 +38,34 @@ def stages(model: Model, pp: int) -> tuple[Stage, ...]:
     """The stages in order of the pipeline, equal neighbours merged."""
     if pp == 1:
         counts = _count(model.stack)
-        return (Stage(layers=counts, first=True, last=True),)
+        held = {} if model.encoder is None else _count(model.encoder.stack)
+        return (Stage(layers=counts, encoder=held, first=True, last=True),)
     order = [name for name, repeat in model.stack for _ in range(int(repeat))]
     result: list[Stage] = []
-    start = 0
+    start, ahead = 0, _spread(model, pp)
     for position, size in enumerate(split(len(order), pp)):
         layers = _count((name, 1) for name in order[start : start + size])
         start += size
-        stage = Stage(layers=layers, first=position == 0, last=position == pp - 1)
+        ends = {"first": position == 0, "last": position == pp - 1}
+        stage = Stage(layers=layers, encoder=ahead[position], **ends)
         if result and result[-1].replace(repeat=1) == stage:
             result[-1] = result[-1].replace(repeat=result[-1].repeat + 1)
         else:
             result.append(stage)
     return tuple(result)
+
+
+def _spread(model: Model, pp: int) -> list[dict[str, int]]:
+    """An encoder's layers over the stages, as even as can be; a stage may have none."""
+    stack = () if model.encoder is None else model.encoder.stack
+    order = [name for name, repeat in stack for _ in range(int(repeat))]
+    least, more = divmod(len(order), pp)
+    result, start = [], 0
+    for position in range(pp):
+        size = least + (position < more)
+        result.append(_count((name, 1) for name in order[start : start + size]))
+        start += size
+    return result
 
 
 def _count(runs: object) -> dict[str, int]:

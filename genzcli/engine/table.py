@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from genzcli.engine import passes
 from genzcli.engine.case import Case
 from genzcli.engine.passes import Pipeline, Setting
+from genzcli.engine.prompts import seen_across
 from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts
+from genzcli.numeric import is_array
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
@@ -56,6 +58,7 @@ class Table:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.ends: list[OperatorTime] = []
+        self.beside: list[OperatorTime] = []  # of an encoder or a vision tower
         self.kinds: dict[str, Mix] = {}  # by kind of layer
         self.uses: dict[str, int] = {}
 
@@ -70,13 +73,24 @@ class Table:
                 key = id(setting), name
                 if key not in done:
                     rows: list[OperatorTime] = []
-                    done[key] = run(setting, name, rows), rows
+                    done[key] = self._awake(setting, name, run(setting, name, rows), rows)
                 uses[key] = uses.get(key, 0) + repeat * stage.repeat
                 layer[name] = done[key][0]
             result.append(layer)
         if self.case.setting.explain:
             self._keep({key: rows for key, (_, rows) in done.items()}, uses)
         return result
+
+    def _awake(
+        self, setting: Setting, name: str, parts: Parts, rows: list[OperatorTime]
+    ) -> tuple[Parts, list[OperatorTime]]:
+        """A layer that sees nothing but images is left out where there are none."""
+        share = passes.awake(
+            setting.model.blocks[name], seen_across(setting.model, self.case.scenario.usecase)
+        )
+        if not is_array(share) and share == 1:
+            return parts, rows
+        return parts * share, [scaled(row, share) for row in rows]
 
     def _keep(
         self, found: dict[tuple[int, str], list[OperatorTime]], uses: dict[tuple[int, str], int]
@@ -94,7 +108,7 @@ class Table:
         """The rows in running order, and what is not an operator, so that the table adds up."""
         if not self.case.setting.explain:
             return ()
-        rows = [row for row in self.ends if row.block == "embedding"]
+        rows = [*self.beside, *(row for row in self.ends if row.block == "embedding")]
         for name, mix in self.kinds.items():
             rows += [row.replace(count=self.uses[name]) for row in mix.rows]
         rows += [row for row in self.ends if row.block == "head"]

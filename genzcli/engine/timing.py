@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from genzcli.engine import mixers, passes
+from genzcli.engine import beside, mixers, passes
 from genzcli.engine.case import Case
+from genzcli.engine.cross import Look
 from genzcli.engine.passes import Pipeline, Setting, Tokens
+from genzcli.engine.prompts import decoder_tokens, seen_across
 from genzcli.engine.result import OperatorTime
 from genzcli.engine.roofline import Parts
 from genzcli.engine.spans import DecodeStep, Prefill
@@ -51,14 +53,16 @@ def prefill_of(case: Case, prompts: Number = 1) -> Timing:
         return chunk_pass(case, Chunk(tokens=together * new / count, passes=count))
     micro = minimum(together, scenario.plan.pp)
     each = together / micro
-    past = scenario.usecase.input_tokens - new
+    past = decoder_tokens(scenario.model, scenario.usecase) - new
     visits = (Prefill(sequences=each, new=new, past=past),)
-    return time_passes(case, visits, Tokens(tokens=each * new, sequences=each, heads=each), micro)
+    work = Tokens(tokens=each * new, sequences=each, heads=each)
+    return time_passes(case, visits, work, micro, each * new / (past + new))
 
 
 def new_tokens(scenario: Scenario) -> Number:
     """Prompt tokens that are computed: those that no prefix cache has, the last one at least."""
-    return maximum(scenario.usecase.input_tokens * (1 - scenario.plan.prefix_hit), 1)
+    prompt = decoder_tokens(scenario.model, scenario.usecase)
+    return maximum(prompt * (1 - scenario.plan.prefix_hit), 1)
 
 
 class Chunk(Noun):
@@ -99,7 +103,8 @@ def chunk_pass(case: Case, chunk: Chunk) -> Timing:
     usecase, new = case.scenario.usecase, new_tokens(case.scenario)
     size = minimum(chunk.tokens, new)
     prompts = chunk.tokens / size
-    start = usecase.input_tokens - new
+    whole = decoder_tokens(case.scenario.model, usecase)
+    start = whole - new
     visits: tuple[Prefill | DecodeStep, ...] = (Prefill(sequences=prompts, new=size, past=start, whole=new),)
     if case.scenario.plan.batching == "continuous":
         middle = maximum(usecase.output_tokens / 2, 1)
@@ -110,7 +115,7 @@ def chunk_pass(case: Case, chunk: Chunk) -> Timing:
         sequences=prompts + chunk.decoding,
         heads=prompts + beside * chunk.scored,
     )
-    return time_passes(case, visits, work, chunk.passes).replace(passes=chunk.passes)
+    return time_passes(case, visits, work, chunk.passes, chunk.tokens / whole).replace(passes=chunk.passes)
 
 
 def step_between(case: Case, decoding: Number, passes: Number) -> Timing:
@@ -121,15 +126,23 @@ def step_between(case: Case, decoding: Number, passes: Number) -> Timing:
     return time_passes(case.under("decode"), (visit,), work, passes).replace(passes=passes)
 
 
-def time_passes(case: Case, visits: tuple[Prefill | DecodeStep, ...], work: Tokens, count: Number) -> Timing:
-    """`count` equal passes, one behind the other through the pipeline."""
+def time_passes(
+    case: Case,
+    visits: tuple[Prefill | DecodeStep, ...],
+    work: Tokens,
+    count: Number,
+    fresh: Number | None = None,
+) -> Timing:
+    """`count` equal passes, one behind the other through the pipeline, each with `fresh` prompts' worth."""
     table = Table(case)
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, work.tokens, rows))
     layers = before
     for visit in visits:
         layers = _added(layers, table.layers(_kernels_of(visit)))
+    layers = _across(case, table, layers, work, fresh)
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, work.tokens, rows))
-    line = _line(case, work, _adapted(case, work, _added(layers, after), table), table)
+    layers = _adapted(case, work, _added(layers, after), table)
+    line = _line(case, work, layers, table, fresh)
     parts = passes.prefill_parts(line, maximum(count, 1))
     return Timing(
         mean=parts,
@@ -165,6 +178,7 @@ def decode_of(case: Case, width: Number = 1, scored: Number | None = None) -> Ti
     table, visit = Table(case), _step(case, each, 1).replace(width=width)
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, tokens, rows))
     inside = table.layers(lambda setting, name, rows: _mean_kernels(setting, name, visit, steps, rows))
+    before = _across(case, table, before, work, None)
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, tokens, rows))
     fixed = _adapted(case, work, _added(before, after), table)
     mean = _line(case, work, _added(fixed, inside), table)
@@ -199,15 +213,41 @@ def _adapted(
     return _added(layers, beside)
 
 
-def _line(case: Case, work: Tokens, layers: list[dict[str, Parts]], table: Table) -> Pipeline:
+def _across(
+    case: Case, table: Table, layers: list[dict[str, Parts]], work: Tokens, fresh: Number | None
+) -> list[dict[str, Parts]]:
+    """The layers with their cross-attention, where the model has any."""
+    scenario = case.scenario
+    if not scenario.model.looks_across:
+        return layers
+    seen = seen_across(scenario.model, scenario.usecase) * scenario.plan.kv_keep
+    look = Look(tokens=work.tokens, sequences=work.sequences, seen=seen, fresh=fresh)
+    found = table.layers(lambda setting, name, rows: passes.run_across(setting, name, look, rows))
+    return _added(layers, found)
+
+
+def _line(
+    case: Case,
+    work: Tokens,
+    layers: list[dict[str, Parts]],
+    table: Table,
+    fresh: Number | None = None,
+) -> Pipeline:
+    """The pipeline of a pass; one with `fresh` prompts runs the encoder or the vision tower on them."""
+    model = case.scenario.model
     ends = passes.run_ends(case.settings[0], case.settings[-1], work, table.ends)
     hops = passes.all_hops(case.setting, work.tokens, case.scenario.plan.pp)
-    return passes.pipeline(case.setting, case.stages, work, layers, ends, hops)
+    if fresh is None or (model.encoder is None and model.vision is None):
+        return passes.pipeline(case.setting, case.stages, work, layers, ends, hops)
+    towers = beside.run(case, fresh, table.beside)
+    hops = hops + beside.hops(case, fresh)
+    return passes.pipeline(case.setting, case.stages, work, layers, ends, hops, towers)
 
 
 def _step(case: Case, each: Number, step: Number) -> DecodeStep:
     usecase, keep = case.scenario.usecase, case.scenario.plan.kv_keep
-    return DecodeStep(sequences=each, beams=usecase.beams, prompt=usecase.input_tokens, step=step, keep=keep)
+    prompt = decoder_tokens(case.scenario.model, usecase)
+    return DecodeStep(sequences=each, beams=usecase.beams, prompt=prompt, step=step, keep=keep)
 
 
 def _mean_kernels(

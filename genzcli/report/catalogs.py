@@ -10,28 +10,13 @@ from genzcli.report.plain import Line, lines
 from genzcli.report.words import count, in_unit, many, quantity
 from genzcli.spec.hardware import Chip
 from genzcli.spec.metric import ALIASES, METRICS
-from genzcli.spec.model import (
-    Attention,
-    Block,
-    CompressedAttention,
-    Indexer,
-    LatentAttention,
-    LinearAttention,
-    Mamba,
-    Mamba2,
-    Mixer,
-    Mlp,
-    Model,
-    Moe,
-    ShortConvolution,
-    SideBySide,
-)
+from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun
 from genzcli.spec.source import Source
 from genzcli.units import NONE
 
 if TYPE_CHECKING:
-    from genzcli.numeric import Number
+    pass
 
 Shown = Callable[[Any], str]
 
@@ -166,10 +151,20 @@ def show_page(kind: str, noun: Noun, origin: str) -> Page:
         rows = tuple((f"[{position}]", *source) for position, source in enumerate(sources, start=1))
         tables.append(Table("Sources", ("", "kind", "reference"), "lll", rows))
     named: Any = noun
-    said = [f"Also called: {', '.join(named.aliases)}"] if named.aliases else []
+    said = _said(noun)
+    said += [f"Also called: {', '.join(named.aliases)}"] if named.aliases else []
     said += [named.note] if getattr(named, "note", "") else []
     singular = {"usecases": "use case"}.get(kind, kind[:-1])
     return Page("", (named.name, singular, origin), tuple(said), tuple(tables))
+
+
+def _said(noun: Noun) -> list[str]:
+    """A model in one line."""
+    if not isinstance(noun, Model):
+        return []
+    from genzcli.report.architecture import summary
+
+    return [summary(noun)]
 
 
 def _cited(source: Source) -> tuple[str, str]:
@@ -187,7 +182,9 @@ def _facts(found: Sequence[Line], sources: Sequence[tuple[str, str]]) -> Table:
 def _computed(noun: Noun) -> Iterator[Table]:
     """What follows from the numbers."""
     if isinstance(noun, Model):
-        yield from _model(noun)
+        from genzcli.report import architecture
+
+        yield from architecture.tables(noun)
     elif isinstance(noun, Chip):
         yield _ridges(noun)
 
@@ -201,146 +198,6 @@ def _ridges(chip: Chip) -> Table:
     )
     title = f"Ridge points: where {name} stops being the bound"
     return Table(title, ("format", "dense peak", "ridge"), "lrr", rows)
-
-
-def _model(model: Model) -> Iterator[Table]:
-    from genzcli.engine.parameters import kv_elements_per_token, parameters
-    from genzcli.spec.dtype import bytes_per_element
-
-    counted = parameters(model)
-    yield _architecture(model)
-    published = model.published
-    parts: list[tuple[str, Number]] = [
-        ("embedding", counted.embedding),
-        ("LM head", counted.head),
-        ("attention", counted.attention),
-        ("feed-forward", counted.feedforward),
-        ("norms", counted.norms),
-        ("total", counted.total),
-        ("active", counted.active),
-    ]
-    if counted.mtp:
-        parts.append(("MTP, held when it drafts", counted.mtp))
-    stated = {"total": published.parameters, "active": published.active_parameters} if published else {}
-    rows = tuple(
-        (name, many(value, 4), f"{value / counted.total * 100:.1f} %", many(stated.get(name), 4))
-        for name, value in parts
-    )
-    yield Table("Parameters", ("part", "computed", "share", "published"), "lrrr", rows)
-    kv = kv_elements_per_token(model)
-    formats = dict.fromkeys((model.precision.kv, "fp8"))
-    sizes = tuple((name, quantity(kv * bytes_per_element(name), "bytes")) for name in formats)
-    yield Table("KV cache a token, all layers, windows not yet full", ("format", "bytes"), "lr", sizes)
-
-
-def _architecture(model: Model) -> Table:
-    """The stack from tokens to logits, equal layers once."""
-    from genzcli.engine import feedforward, mixers
-    from genzcli.engine.parameters import WHOLE
-
-    width = count(model.d_model)
-    tied = ", also the LM head" if model.tied_embeddings else ""
-    rows = [("embedding", f"{count(model.vocab)} × {width}{tied}", many(model.vocab * model.d_model))]
-    for name, repeat in _runs(model):
-        block = model.blocks[name]
-        rows.append((f"{repeat} × {name}", _joined(block), ""))
-        parts = []
-        if block.mixer is not None:
-            each = mixers.weight_bytes(block.mixer, model.d_model, WHOLE)
-            parts.append((*_mixer(block.mixer), many(each)))
-        if block.feedforward is not None:
-            each = feedforward.weight_bytes(block.feedforward, model.d_model, WHOLE)
-            parts.append(("feed-forward", _feedforward(block.feedforward), many(each)))
-        for position, (part, shape, size) in enumerate(parts, start=1):
-            rows.append((f"  {'└' if position == len(parts) else '├'} {part}", shape, size))
-    if not model.tied_embeddings:
-        rows.append(("LM head", f"{width} × {count(model.vocab)}", many(model.vocab * model.d_model)))
-    if model.mtp is not None:
-        kind = f"stream and next token's embedding joined, one {model.mtp.block} layer each"
-        rows.append((f"{count(model.mtp.modules)} × MTP module", kind, ""))
-    return Table("Architecture", ("part", "shape", "parameters each"), "llr", tuple(rows))
-
-
-def _runs(model: Model) -> list[tuple[str, int]]:
-    """Runs of equal layers; where they alternate often, each kind once with its number."""
-    if len(model.stack) <= 4:
-        return list(model.stack)
-    totals: dict[str, int] = {}
-    for name, repeat in model.stack:
-        totals[name] = totals.get(name, 0) + repeat
-    return list(totals.items())
-
-
-def _joined(block: Block) -> str:
-    words = [f"{count(block.norms)} norm{'s' if block.norms != 1 else ''}"]
-    if block.mixer is not None and block.feedforward is not None:
-        words.insert(0, "parallel" if block.parallel else "one after the other")
-    if block.streams is not None:
-        words.append(f"{count(block.streams.count)} streams ({block.streams.rule})")
-    if block.layer_embedding is not None:
-        words.append(f"its own embedding of {count(block.layer_embedding.width)}")
-    if block.branch_rank is not None:
-        words.append(f"a branch of rank {count(block.branch_rank)}")
-    words += ["one set of weights for all"] if block.reuse is not None else []
-    return ", ".join(words)
-
-
-def _mixer(part: Mixer) -> tuple[str, str]:
-    """The kind of a mixer and its shape, in words."""
-    match part:
-        case Attention():
-            return "attention", _attention(part)
-        case LatentAttention():
-            query = "" if part.q_rank is None else f"query rank {count(part.q_rank)}, "
-            best = "" if part.index is None else f", {_picked(part.index)}"
-            cached = f"cache of {count(part.kv_rank)} + {count(part.rope_dim)} a token"
-            return "latent attention", f"MLA, {count(part.heads)} heads, {query}{cached}{best}"
-        case CompressedAttention():
-            past = f"window {count(part.window)}"
-            past += "" if part.ratio is None else f" and an entry each {count(part.ratio)} tokens"
-            best = "" if part.index is None else f", best {count(part.index.top_k)} of an indexer"
-            return (
-                "compressed attention",
-                f"{count(part.heads)} heads of {count(part.head_dim)}, {past}{best}",
-            )
-        case ShortConvolution():
-            return "short convolution", f"{count(part.channels)} channels, {count(part.d_conv)} taps"
-        case SideBySide():
-            return "attention beside Mamba-2", f"{_attention(part.attention)}; {_mixer(part.mamba2)[1]}"
-        case Mamba():
-            return "Mamba", f"{count(part.d_inner)} channels, state {count(part.d_state)} each"
-        case Mamba2():
-            heads = f"{count(part.heads)} heads of {count(part.head_dim)}"
-            return "Mamba-2", f"{heads}, state {count(part.d_state)} a channel"
-        case LinearAttention():
-            heads = f"{count(part.key_heads)} key and {count(part.value_heads)} value heads"
-            return "linear attention", f"{heads}, state {count(part.key_dim)} × {count(part.value_dim)} each"
-
-
-def _attention(part: Attention) -> str:
-    kind = "MHA" if part.kv_heads == part.heads else "MQA" if part.kv_heads == 1 else "GQA"
-    limit = f", window {count(part.window)}" if part.window is not None else ""
-    limit += f", chunks of {count(part.chunk)}" if part.chunk is not None else ""
-    limit += ", reads an earlier layer's cache" if part.shares_kv else ""
-    limit += "" if part.index is None else f", {_picked(part.index)}"
-    limit += "" if part.q_rank is None else f", query rank {count(part.q_rank)}"
-    heads = f"{count(part.heads)} heads, {count(part.kv_heads)} KV heads of {count(part.head_dim)}"
-    return f"{kind}, {heads}{limit}"
-
-
-def _picked(index: Indexer) -> str:
-    """What sparse attention reads."""
-    by = "an earlier layer's indexer" if index.reuses else "an indexer"
-    return f"best {count(index.top_k)} keys of {by}"
-
-
-def _feedforward(part: Mlp | Moe) -> str:
-    gate = "gated" if part.gated else "ungated"
-    if isinstance(part, Mlp):
-        return f"{gate} MLP, width {count(part.d_ff)}"
-    shared = f", shared width {count(part.d_shared)}" if part.d_shared else ""
-    chosen = f"{count(part.experts_per_token)} of {count(part.experts)} experts"
-    return f"{gate} MoE, {chosen} of width {count(part.d_expert)}{shared}"
 
 
 # --- lint ---

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from genzcli.report.answer import Answer
-from genzcli.report.headline import headline
+from genzcli.report.headline import headline, tokens
 from genzcli.report.json import bound, metrics, run_document
 from genzcli.report.page import Page, Table
 from genzcli.report.words import count, formats, gigabytes, percent, quantity, with_unit
@@ -131,7 +131,7 @@ def page(columns: Sequence[Column], quiet: bool = False) -> Page:
 def _title(columns: Sequence[Column]) -> str:
     models = list(dict.fromkeys(answer.estimate.scenario.model.name for _, answer in columns))
     usecase = columns[0].answer.estimate.scenario.usecase
-    asked = f"{count(usecase.input_tokens)} + {count(usecase.output_tokens)} tokens"
+    asked = tokens(usecase)
     same = all(answer.estimate.scenario.usecase == usecase for _, answer in columns)
     return f"{' and '.join(models[:3])} · {asked if same else 'several loads'} · {len(columns)} answers"
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from genzcli.report.answer import Answer
 from genzcli.report.words import count, in_unit, objective
+from genzcli.spec.workload import UseCase
 from genzcli.units import NONE
 
 
@@ -35,13 +36,19 @@ def headline(answer: Answer) -> Headline:
     return Headline("FITS", (subject(answer), *(text for text in shown if NONE not in text)))
 
 
+def tokens(usecase: UseCase) -> str:
+    """`500 + 4 images + 300 tokens`."""
+    seen = f" + {count(usecase.images)} image{'s' * (usecase.images != 1)}" if usecase.images else ""
+    return f"{count(usecase.input_tokens)}{seen} + {count(usecase.output_tokens)} tokens"
+
+
 def subject(answer: Answer) -> str:
     """Model, use case and machine."""
     scenario = answer.estimate.scenario
     usecase, platform = scenario.usecase, scenario.platform
     asked = usecase.name
     if asked == "custom":
-        asked = f"{count(usecase.input_tokens)} + {count(usecase.output_tokens)} tokens"
+        asked = tokens(usecase)
     chip, several = platform.chip.name, -(-scenario.plan.chips // platform.chips)
     where = f" ({count(several)} × {platform.name})" if several > 1 else f" ({platform.name})"
     if platform.name == chip:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from genzcli.engine.legal import part_dtype
+from genzcli.engine.prompts import read_tokens
 from genzcli.engine.result import BOUNDS, Estimate, Memory, OperatorTime, Phase
 from genzcli.engine.speculation import link
 from genzcli.report.answer import NOT_MODELLED, Answer
@@ -98,6 +99,9 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "usecase": usecase.name,
         "input_tokens": usecase.input_tokens,
         "output_tokens": usecase.output_tokens,
+        "images": usecase.images,
+        "image_tokens": _per_image(asked),
+        "prompt_tokens": read_tokens(asked.model, usecase),
         "precision": {
             "weights": precision.weights,
             "kv": precision.kv,
@@ -150,6 +154,14 @@ def _computed(asked: Scenario) -> dict[str, str | None]:
         part: part_dtype(asked.plan, asked.platform.chip, part) for part in (*PARTS, "kernel")
     }
     return found if asked.model.has_experts else {**found, "experts": None}
+
+
+def _per_image(asked: Scenario) -> Any:
+    """Tokens an image becomes, where there are any."""
+    if asked.model.vision is None or not asked.usecase.images:
+        return None
+    given = asked.usecase.image_tokens
+    return asked.model.vision.tokens if given is None else given
 
 
 def drafting(plan: Plan) -> str | None:

@@ -13,6 +13,7 @@ class Table(NamedTuple):
     align: str
     rows: tuple[tuple[str, ...], ...]
     foot: str = ""  # what stands right under it
+    strong: tuple[int, ...] = ()  # rows that lead the others
 
 
 class Page(NamedTuple):

@@ -22,7 +22,7 @@ from genzcli.report.words import (
     with_unit,
 )
 from genzcli.spec.metric import METRICS, label
-from genzcli.spec.workload import Plan
+from genzcli.spec.workload import Plan, Scenario
 from genzcli.units import NONE
 
 
@@ -69,7 +69,7 @@ def _asked(answer: Answer) -> str:
     degrees = [f"{axis} {count(degree)}" for axis, degree in axes.items() if degree > 1]
     load = "batch" if plan.batching == "static" else "concurrency"
     parts = [
-        f"{count(usecase.input_tokens)} tokens in, {count(usecase.output_tokens)} out",
+        f"{count(usecase.input_tokens)} tokens in{_images(scenario)}, {count(usecase.output_tokens)} out",
         f"{load} {count(plan.batch)}" + (f" ({count(answer.estimate.concurrency)} at once)" * _waits(answer)),
         *([f"{count(usecase.beams)} beams"] if usecase.beams > 1 else []),
         " ".join(degrees) or "tp 1",
@@ -87,6 +87,16 @@ def _drafted(plan: Plan) -> Iterator[str]:
     site, drafts = plan.draft_on, f"{count(plan.draft_tokens)} draft{'s' * (plan.draft_tokens != 1)}"
     where = "" if site is None else f" on {count(site.chips)} × {site.platform.chip.name}"
     yield f"{drafts} of {drafting(plan)}{where}"
+
+
+def _images(scenario: Scenario) -> str:
+    """` + 2 images of 1,024 tokens`."""
+    usecase, vision = scenario.usecase, scenario.model.vision
+    if vision is None or not usecase.images:
+        return ""
+    each = vision.tokens if usecase.image_tokens is None else usecase.image_tokens
+    plural = "s" if usecase.images != 1 else ""
+    return f" + {count(usecase.images)} image{plural} of {count(each)} tokens"
 
 
 def _waits(answer: Answer) -> bool:

@@ -8,13 +8,34 @@ from typing import Any, NamedTuple
 from genzcli.report.words import formats, in_unit
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level
-from genzcli.spec.model import Mlp, Model, Moe
+from genzcli.spec.model import (
+    Attention,
+    LatentAttention,
+    LinearAttention,
+    Mamba,
+    Mamba2,
+    Mlp,
+    Model,
+    Moe,
+)
 from genzcli.spec.noun import Field, Noun
 from genzcli.spec.source import Source
 from genzcli.spec.workload import Slo
 from genzcli.units import show
 
 _HIDDEN = ("sources", "aliases", "name", "note", "stack", "explicit_compute")
+
+
+#: Keys of the parts of a block that are one of several kinds.
+_KINDS: Mapping[type, str] = {
+    Attention: "attention",
+    LatentAttention: "mla",
+    Mamba: "mamba",
+    Mamba2: "mamba2",
+    LinearAttention: "linear_attention",
+    Mlp: "mlp",
+    Moe: "moe",
+}
 
 
 class Line(NamedTuple):
@@ -40,9 +61,18 @@ def lines(noun: Noun) -> Iterator[Line]:
     """Every fact of an entry, with its source where it is a number that has one."""
     sources: Mapping[str, Source] = getattr(noun, "sources", {})
     for path, value in _walk(noun, ""):
+        if isinstance(noun, Model) and path not in sources and _as_usual(path, value):
+            continue
         yield Line(path, value, sources.get(path))
         if isinstance(noun, Model) and path == "vocab":
             yield Line("layers", _layers(noun), sources.get("layers"))
+
+
+def _as_usual(path: str, value: str) -> bool:
+    """A key of a model that its file leaves out, at a value that says nothing."""
+    if path.endswith(".gated"):
+        return value == "yes"
+    return value in ("no", "0", "nothing") or path.endswith((".norms", ".projectors", ".merge"))
 
 
 def _layers(model: Model) -> str:
@@ -65,8 +95,8 @@ def _walk(noun: Noun, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _key(item: Field, value: Any) -> str:
-    """The key in YAML; of a feed-forward part, its kind."""
-    return {Mlp: "mlp", Moe: "moe"}.get(type(value), item.key)
+    """The key in YAML; of a mixer or a feed-forward part, its kind."""
+    return _KINDS.get(type(value), item.key) if item.name in ("mixer", "feedforward") else item.key
 
 
 def _field(item: Field, value: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -79,6 +109,9 @@ def _field(item: Field, value: Any, path: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, Mapping):
         for name, member in value.items():
             yield from _field(item, member, f"{path}.{name}")
+    elif isinstance(value, tuple) and all(isinstance(member, int | float) for member in value):
+        if value:
+            yield path, " to ".join(f"{member:g}" for member in value)
     elif isinstance(value, tuple):
         yield from _members(value, path)
     else:

@@ -92,8 +92,8 @@ def _drawn(table: Table, room: int) -> Any:
     drawn = Drawn(box=rule, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
     for column, letter, wide in zip(table.columns, table.align, _widths(table, room), strict=True):
         drawn.add_column(column, justify="right" if letter == "r" else "left", overflow="fold", width=wide)
-    for row in table.rows:
-        drawn.add_row(*row)
+    for position, row in enumerate(table.rows):
+        drawn.add_row(*row, style="bold" if position in table.strong else None)
     return drawn
 
 

@@ -202,10 +202,25 @@ class Reuse(Noun):
     link: bool = flag("each use has a D x D projection of its own behind it", default=False)
 
 
+class CrossAttention(Noun):
+    """Attention of a decoder's tokens over an encoder's output, or over the tokens of images.
+
+    Keys and values of what is looked at are projected once, in prefill, and read at every step.
+    Source: arXiv 1706.03762, section 3.2.3.
+    """
+
+    heads: Number = count("query heads")
+    kv_heads: Number = count("key and value heads")
+    head_dim: Number = count("width of a head")
+
+
 class Block(Noun):
     """One layer: a mixer and a feed-forward part, one after the other or in parallel; or one of them."""
 
     mixer: Mixer | None = other("how tokens see each other", default=None)
+    cross_attention: CrossAttention | None = noun(
+        CrossAttention, "attention over the encoder's output, or over images", default=None
+    )
     feedforward: FeedForward | None = other("an `mlp` or a `moe`", default=None)
     norms: Number = count("normalisations a layer", default=2, least=0)
     joins: Number | None = count(
@@ -235,6 +250,47 @@ class Mtp(Noun):
     block: str = text("the kind of layer in a module, one of the model's blocks", default="layer")
 
 
+class Encoder(Noun):
+    """Layers that read the whole input before the decoder starts: every token sees all others.
+
+    As wide as the decoder, with its embedding. Source: T5, arXiv 1910.10683.
+    """
+
+    blocks: Mapping[str, Block] = nouns(Block, "the kinds of layer, by name")
+    stack: tuple[tuple[str, int], ...] = other("the layers in order, as runs (name of block, repeat)")
+    positions: Number = count("rows of a learned position embedding; 0 if none", least=0, default=0)
+
+    @property
+    def layers(self) -> int:
+        return sum(repeat for _, repeat in self.stack)
+
+
+class Vision(Noun):
+    """A vision tower: patches of an image through layers of their own, some merged into one token each.
+
+    `tokens` of an image reach the language model: in its prompt, or under its cross-attention where it has
+    some. The tower itself works on `merge` patches a token. Source: ViT, arXiv 2010.11929.
+    """
+
+    d_model: Number = count("width of the tower")
+    blocks: Mapping[str, Block] = nouns(Block, "the kinds of layer, by name")
+    stack: tuple[tuple[str, int], ...] = other("the layers in order, as runs (name of block, repeat)")
+    patch: Number = count("values of a patch: channels x height x width, x frames where two share one")
+    merge: Number = count("patches that become one token", default=1)
+    tokens: Number = count("tokens an image becomes, unless the use case says otherwise", most=1e6)
+    token_side: Number | None = count(
+        "pixels on a side of a token, where images of any size go in; none where the size is fixed",
+        default=None,
+    )
+    projector: tuple[int, ...] = other("widths from a merged patch to the language model", default=())
+    projectors: Number = count("projectors: one, and one a layer that reaches the decoder early", default=1)
+    positions: Number = count("rows of a learned position embedding; 0 if none", least=0, default=0)
+
+    @property
+    def layers(self) -> int:
+        return sum(repeat for _, repeat in self.stack)
+
+
 class Published(Noun):
     """What the authors say the model has, to check the computed numbers against."""
 
@@ -257,6 +313,8 @@ class Model(Noun):
     vocab: Number = count("rows of the embedding")
     blocks: Mapping[str, Block] = nouns(Block, "the kinds of layer, by name")
     stack: tuple[tuple[str, int], ...] = other("the layers in order, as runs (name of block, repeat)")
+    encoder: Encoder | None = noun(Encoder, "layers that read the input ahead of the decoder", default=None)
+    vision: Vision | None = noun(Vision, "the tower that turns images into tokens", default=None)
     tied_embeddings: bool = flag("the LM head is the embedding, stored once", default=False)
     positions: Number = count("rows of a learned position embedding; 0 if none", least=0, default=0)
     max_context: Number | None = count("longest context the authors trained for", default=None)
@@ -273,3 +331,8 @@ class Model(Noun):
     @property
     def has_experts(self) -> bool:
         return any(isinstance(block.feedforward, Moe) for block in self.blocks.values())
+
+    @property
+    def looks_across(self) -> bool:
+        """Some layers attend to an encoder's output or to images, not to the prompt."""
+        return any(block.cross_attention is not None for block in self.blocks.values())

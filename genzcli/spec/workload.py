@@ -27,9 +27,13 @@ class UseCase(Noun):
     """Tokens in, tokens out, and what the user will wait for."""
 
     name: str = text("catalog id", default="custom")
-    input_tokens: Number = count("prompt tokens of a request", most=1e8, default=1000)
+    input_tokens: Number = count("prompt tokens of a request, images apart", most=1e8, default=1000)
     output_tokens: Number = count("generated tokens of a request", most=1e8, default=200)
     beams: Number = count("beam width; beams share the prompt's KV", most=1e4, default=1)
+    images: Number = count("images of a request, beside its input tokens", least=0, most=1e6, default=0)
+    image_tokens: Number | None = count(
+        "tokens an image becomes; the model's if left out", most=1e6, default=None
+    )
     batch: Number | None = count("requests in the batch, where the use case fixes it", most=1e7, default=None)
     slo: tuple[Slo, ...] = other("objectives", default=())
     note: str = text("what a reader should know", default="")

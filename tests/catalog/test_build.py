@@ -244,6 +244,35 @@ def test_refuses_a_model(old: str, new: str, says: str) -> None:
     assert says in message
 
 
+ENCODER = """\
+cross_attention: {heads: 4, kv_heads: 2, head_dim: 16}
+encoder:
+  layers: 2
+  attention: {heads: 4, kv_heads: 4, head_dim: 16}
+  mlp: {d_ff: 256}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("encoder:", "mtp: {modules: 1}\nencoder:", "an mtp module looks across"),
+        ("cross_attention: {heads: 4, kv_heads: 2, head_dim: 16}\n", "", "no layer looks at the encoder"),
+        ("  layers: 2\n", "  layers: 2\n  streams: {count: 2}\n", "more than attention and an mlp"),
+        ("  mlp: {d_ff: 256}", "  short_convolution: {channels: 64}", "exclude each other"),
+        (
+            "  mlp:",
+            "  cross_attention: {heads: 4, kv_heads: 4, head_dim: 16}\n  mlp:",
+            "only a decoder looks",
+        ),
+    ],
+)
+def test_refuses_an_encoder(old: str, new: str, says: str) -> None:
+    assert build(parse(MODEL + ENCODER, "f.yaml"), Model).looks_across
+    assert old in ENCODER
+    assert says in refusal(MODEL + ENCODER.replace(old, new), Model)
+
+
 def test_a_number_of_layers_needs_one_block() -> None:
     text = MIXED.partition("layers:")[0] + "layers: 4\n"
     assert "layers: a number cannot say which blocks" in refusal(text, Model)

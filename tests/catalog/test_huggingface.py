@@ -36,7 +36,7 @@ REAL = {
     "Qwen--Qwen3-0.6B": (0.596, 28 * 2 * 8 * 128 * 2),  # with the embedding once
     "Qwen--Qwen3-235B-A22B-FP8": (235, 94 * 2 * 4 * 128 * 2),
     "Qwen--Qwen3-VL-235B-A22B-Instruct": (235, 94 * 2 * 4 * 128 * 2),
-    "Qwen--Qwen3-VL-2B-Instruct": (1.72, 28 * 2 * 8 * 128 * 2),  # its language model, that of Qwen3-1.7B
+    "Qwen--Qwen3-VL-2B-Instruct": (2.1275, 28 * 2 * 8 * 128 * 2),  # 1.72 of language, 0.41 of vision
     "Qwen--Qwen3.5-122B-A10B": (122, 12 * 2 * 2 * 256 * 2),  # one layer of four has a cache
     "Qwen--Qwen3.5-27B": (27, 16 * 2 * 4 * 256 * 2),
     "MiniMaxAI--MiniMax-M3": (428, 2 * (60 * 2 * 4 * 128 + 57 * 128)),  # an index key in 57 layers
@@ -47,7 +47,7 @@ REAL = {
     "XiaomiMiMo--MiMo-V2-Flash": (309, (9 * 4 + 39 * 8) * (192 + 128) * 2),
     "deepseek-ai--DeepSeek-R1": (671, 61 * (512 + 64) * 2),
     "deepseek-ai--DeepSeek-V3.2": (671, 61 * ((512 + 64) * 2 + 128 + 4)),  # index keys in FP8, scaled
-    "google--gemma-4-26B-A4B": (25.2, (25 * 2 * 8 * 256 + 5 * 2 * 2 * 512) * 2),
+    "google--gemma-4-26B-A4B": (25.75, (25 * 2 * 8 * 256 + 5 * 2 * 2 * 512) * 2),  # 0.55 of vision
     "meta-llama--Llama-4-Maverick-17B-128E-Instruct": (400, 48 * 2 * 8 * 128 * 2),
     "meta-llama--Meta-Llama-3.1-405B": (405, 126 * 2 * 8 * 128 * 2),
     "mistralai--Mixtral-8x22B-v0.1": (141, 56 * 2 * 8 * 128 * 2),
@@ -557,9 +557,172 @@ def test_an_unknown_architecture_lists_what_it_lacks_and_what_is_known() -> None
         made({"model_type": "lama", "hidden_size": 1, "num_hidden_layers": 1, "num_attention_heads": 1})
 
 
-def test_an_encoder_is_refused() -> None:
-    with pytest.raises(CatalogError, match="t5 is an encoder-decoder"):
-        made({"model_type": "t5", "is_encoder_decoder": True})
+T5_LARGE = {
+    "model_type": "t5",
+    "is_encoder_decoder": True,
+    "d_model": 1024,
+    "d_ff": 4096,
+    "d_kv": 64,
+    "num_heads": 16,
+    "num_layers": 24,
+    "vocab_size": 32128,
+}
+
+
+def test_t5_has_the_parameters_of_its_checkpoint() -> None:
+    # 737,668,096 tensors' elements, of which 2 x 32 x 16 are relative position biases
+    assert parameters(made(T5_LARGE)).total == 737_668_096 - 2 * 32 * 16
+
+
+def test_flan_t5_xxl_is_gated_and_untied() -> None:
+    shape = {"d_model": 4096, "d_ff": 10240, "num_heads": 64, "num_decoder_layers": 24}
+    flags = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    assert parameters(made({**T5_LARGE, **shape, **flags})).total == 11_135_332_352 - 2 * 32 * 64
+
+
+def test_bart_large_has_the_parameters_of_its_checkpoint() -> None:
+    # 406,291,456 with biases and the norms behind the embeddings, which are left out here (0.1 %)
+    sides = {
+        f"{side}_{key}": value
+        for side in ("encoder", "decoder")
+        for key, value in {"layers": 12, "attention_heads": 16, "ffn_dim": 4096}.items()
+    }
+    values = {
+        "model_type": "bart",
+        "is_encoder_decoder": True,
+        "d_model": 1024,
+        "vocab_size": 50265,
+        "max_position_embeddings": 1024,
+        **sides,
+    }
+    assert parameters(made(values)).total == pytest.approx(406.29e6, rel=0.002)
+
+
+# --- vision towers ---
+
+CLIP = {
+    "model_type": "clip_vision_model",
+    "hidden_size": 1024,
+    "image_size": 336,
+    "intermediate_size": 4096,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 24,
+    "patch_size": 14,
+}
+SIGLIP = {
+    "model_type": "siglip_vision_model",
+    "hidden_size": 1152,
+    "image_size": 896,
+    "intermediate_size": 4304,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 27,
+    "patch_size": 14,
+}
+MLLAMA_TOWER = {
+    "model_type": "mllama_vision_model",
+    "hidden_size": 1280,
+    "image_size": 560,
+    "intermediate_size": 5120,
+    "num_attention_heads": 16,  # of vision; `attention_heads` in some copies
+    "num_hidden_layers": 32,
+    "patch_size": 14,
+    "vision_output_dim": 7680,
+}
+LLAMA4_TOWER = {
+    "model_type": "llama4_vision_model",
+    "hidden_size": 1408,
+    "image_size": 336,
+    "intermediate_size": 5632,
+    "num_attention_heads": 16,
+    "num_hidden_layers": 34,
+    "patch_size": 14,
+    "pixel_shuffle_ratio": 0.5,
+    "projector_input_dim": 4096,
+    "projector_output_dim": 4096,
+}
+
+
+def seeing(width: int, tower: dict[str, Any], **outer: Any) -> Model:
+    return made({"text_config": {**LLAMA, "hidden_size": width}, "vision_config": tower, **outer})
+
+
+@pytest.mark.parametrize(
+    ("width", "outer", "tower", "millions", "tokens"),
+    [
+        # CLIP ViT-L/14-336 has 304M; LLaVA's two matrices 1024 x 5120 and 5120^2 beside it
+        (5120, "llava", CLIP, 303.5 + 31.5, 576),
+        # Gemma 3 report, table 1: 417M; here with the projector 1152 x 3840
+        (3840, "gemma3", SIGLIP, 417 + 4.4, 256),
+        # the projector file of Llama 3.2 11B: 895M
+        (4096, "mllama", MLLAMA_TOWER, 895, 6404),
+        # 400.7B of Maverick's 401.58B are language
+        (5120, "llama4", LLAMA4_TOWER, 401_583 - 400_712, 144),
+        # Qwen2.5-VL-7B: 8292M, 7616M of them Qwen2.5-7B; three keys and the defaults of the class
+        (
+            3584,
+            "qwen2_5_vl",
+            {"model_type": "qwen2_5_vl", "hidden_size": 1280, "in_chans": 3},
+            8292 - 7616,
+            1369,
+        ),
+    ],
+)
+def test_towers_have_their_published_size(
+    width: int, outer: str, tower: dict[str, Any], millions: float, tokens: int
+) -> None:
+    model = seeing(width, tower, model_type=outer)
+    assert parameters(model).vision == pytest.approx(millions * 1e6, rel=0.005)
+    assert model.vision is not None and model.vision.tokens == tokens
+
+
+def test_qwen_2_5_sees_all_in_one_layer_of_eight() -> None:
+    tower = {"model_type": "qwen2_5_vl", "hidden_size": 1280}
+    vision = seeing(3584, tower, model_type="qwen2_5_vl").vision
+    assert vision is not None
+    order = [name for name, repeat in vision.stack for _ in range(repeat)]
+    limits = [vision.blocks[name].mixer.chunk for name in order]  # type: ignore[union-attr]
+    assert limits == ([64] * 7 + [None]) * 4  # 112 pixels a window, 14 a patch: 8 x 8
+
+
+def test_layers_of_mllama_that_look_at_the_image() -> None:
+    text = {**LLAMA, "model_type": "mllama_text_model", "num_hidden_layers": 5, "cross_attention_layers": [3]}
+    model = made({"model_type": "mllama", "text_config": text, "vision_config": MLLAMA_TOWER})
+    order = [name for name, repeat in model.stack for _ in range(repeat)]
+    assert [model.blocks[name].cross_attention is not None for name in order] == [False] * 3 + [True, False]
+
+
+@pytest.mark.parametrize(
+    "tower",
+    [
+        {**CLIP, "model_type": "somebodys_tower"},
+        {key: value for key, value in CLIP.items() if key != "hidden_size"},
+        {**CLIP, "patch_size": [14, 14]},
+        {**SIGLIP, "image_size": 14},
+    ],
+)
+def test_a_tower_that_cannot_be_read_is_left_out_and_said(tower: dict[str, Any]) -> None:
+    values = {"model_type": "llava", "text_config": LLAMA, "vision_config": tower}
+    text = convert(values, "config.json", ("toy", ""))
+    assert "# Left out: vision tower" in text
+    assert build(parse(text, "toy"), Model).vision is None
+
+
+def test_whisper_large() -> None:
+    # 1550M in table 1 of the paper; the convolutions, 5.4M, and the biases are left out
+    sides = {
+        f"{side}_{key}": value
+        for side in ("encoder", "decoder")
+        for key, value in {"layers": 32, "attention_heads": 20, "ffn_dim": 5120}.items()
+    }
+    values = {"model_type": "whisper", "d_model": 1280, "vocab_size": 51866, **sides}
+    model = made({**values, "max_source_positions": 1500, "max_target_positions": 448})
+    assert parameters(model).total == pytest.approx(1550e6, rel=0.01)
+    assert parameters(model) == parameters(Catalog().model("whisper-large-v3"))
+
+
+def test_an_encoder_decoder_that_lacks_a_key_says_which() -> None:
+    with pytest.raises(CatalogError, match="'d_kv' is missing, and t5 needs it"):
+        made({key: value for key, value in T5_LARGE.items() if key != "d_kv"})
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ ROUNDED = {
         "minimax-m3",
     ),
     *("zamba2-2.7b", "zamba2-7b"),
+    *("qwen3.5-122b-a10b", "gemma-4-26b-a4b", "whisper-large-v3"),
 }
 
 #: Models whose file states no parameter count, and why there is none to compare with.
@@ -167,7 +168,7 @@ def test_only_the_listed_mixtures_have_no_active_count() -> None:
 def test_dense_models_use_all_their_parameters() -> None:
     for name in NAMES:
         count = parameters(load(name))
-        assert (count.active < count.total) is load(name).has_experts, name
+        assert (count.active + count.vision < count.total) is load(name).has_experts, name
 
 
 def test_mimo_is_the_checkpoint_less_its_prediction_layer() -> None:

@@ -49,12 +49,41 @@ def test_metrics_are_those_of_the_objectives(genz: Genz) -> None:
 
 def test_show_a_model(genz: Genz) -> None:
     out = genz("show", "meta-llama/Llama-3.1-70B").out
-    for words in ("80 × layer", "GQA, 64 heads, 8 KV heads of 128", "70.55B", "328 kB", "paper"):
+    for words in ("80 × layer", "64 heads of 128, 8 KV", "70.55B", "328 kB", "all tokens", "paper"):
         assert words in out
     [entry] = genz("show", "llama-3.1-70b", "--json").json["entries"]
     # 2 tensors x 80 layers x 8 heads x 128 x 2 bytes
     assert entry["computed"]["kv_bytes_per_token"] == 2 * 80 * 8 * 128 * 2
     assert entry["computed"]["parameters"] == pytest.approx(70.55e9, rel=1e-3)
+
+
+def test_show_draws_the_stack_and_what_it_keeps(genz: Genz) -> None:
+    out = genz("show", "gemma-3-12b").out
+    for words in (
+        "8 × (5 local, global)",
+        "window 1024",
+        "the last 1024 tokens",
+        "vision tower",
+        "16 patches",
+    ):
+        assert words in out
+    [entry] = genz("show", "gemma-3-12b", "--json").json["entries"]
+    local, whole = entry["computed"]["kept_by_layer"]
+    # 2 tensors x 8 heads x 256 x 2 bytes
+    assert (local["layers"], local["limit"], local["token_bytes"]) == (40, 1024, 2 * 8 * 256 * 2)
+    assert (whole["layers"], whole["limit"]) == (8, None)
+    both = genz("show", "t5-11b").out
+    assert "cross-attention" in both and "all input tokens" in both and "24 encoder layers" in both
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "120"])
+@pytest.mark.parametrize("name", ["mimo-v2-flash", "llama-3.2-11b-vision", "kimi-k3", "falcon-mamba-7b"])
+def test_show_keeps_to_the_width(
+    genz: Genz, monkeypatch: pytest.MonkeyPatch, name: str, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = genz("show", name).out.splitlines()
+    assert max(map(len, lines)) <= int(columns)
 
 
 def test_show_a_chip_with_its_sources(genz: Genz) -> None:

@@ -39,6 +39,10 @@ ROUND_TRIPS = [
     "llama-3.1-8b h100-sxm -n 4 --sp --overlap 0.3 --beams 3 -i 777 -o 31",
     "llama-3.1-8b h100-sxm --set memory.hbm.bandwidth=*2 --set memory.hbm.bandwidth=+7% "
     "--set plan.batch=*3 --set usecase.input_tokens=*2 --set model.layers=16",
+    "qwen3-vl-2b h100-sxm --images 3 --image-tokens 300 -b 4",
+    "qwen3-vl-2b h100-sxm --images 1 --image-size 1920x1080",
+    "llama-3.2-11b-vision h100-sxm --images 1 -n 2 --chunk 512 --concurrency 8",
+    "flan-t5-xxl h100-sxm -n 2 --pp 2 -i 400 -o 60 -b 3",
     "llama-3.1-70b h100-sxm -n 2 --offload host --placement by-layer",
     "llama-3.1-70b hgx-h200 --place kv=hbm:0.25,host:0.75 --place weights=hbm",
     "llama-3.1-70b h100-sxm -n 4 --attention-on host",

@@ -130,3 +130,18 @@ def test_the_verdict_is_the_exit_code(genz: Genz, words: tuple[str, ...], code: 
     ended = genz("run", "llama-3.1-70b", "h100-sxm", *words)
     assert ended.code == code
     assert bool(ended.out) is (code != 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "tokens"),
+    [
+        ("qwen3-vl-2b", "1024x1024", 32 * 32),  # 16 pixels a patch, 2 x 2 patches a token
+        ("qwen3-vl-2b", "1920x1080", 60 * 34),  # 33.75 rows round to 34
+        ("qwen2.5-vl-7b", "1024x768", 37 * 27),  # 28 pixels a token: 36.6 and 27.4
+        ("qwen2.5-vl-7b", "8x8", 1),
+    ],
+)
+def test_the_size_of_an_image_in_tokens(genz: Genz, model: str, size: str, tokens: int) -> None:
+    asked = genz("run", model, "h100-sxm", "--images", "3", "-i", "100", "--image-size", size, "--json").json
+    assert asked["scenario"]["image_tokens"] == tokens
+    assert asked["scenario"]["prompt_tokens"] == 100 + 3 * tokens

@@ -10,6 +10,7 @@ from engine_samples import (
     BANDWIDTH,
     IDEAL,
     answer,
+    attention,
     calibrated,
     chip,
     close,
@@ -26,18 +27,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genzcli.engine.case import prepare
+from genzcli.engine.parameters import parameters
 from genzcli.engine.result import Estimate
 from genzcli.engine.speculation import expected_tokens, round_tokens
 from genzcli.engine.timing import server_chunk
 from genzcli.errors import PlanError
 from genzcli.spec.hardware import Tier
-from genzcli.spec.model import Block, Mamba2, Mlp, Model, Mtp
+from genzcli.spec.model import Block, CompressedAttention, Mamba2, Mlp, Model, Mtp, SideBySide, Vision
 from genzcli.spec.profile import Profile
 from genzcli.spec.workload import DraftSite
 
 USE = usecase(500, 101)
 TARGET = dense(layers=16).replace(mtp=Mtp())
 DRAFT = dense(layers=2)
+TOWER = Vision(
+    d_model=512,
+    blocks={"layer": Block(mixer=attention(heads=4, kv_heads=4), feedforward=Mlp(d_ff=2048, gated=False))},
+    stack=(("layer", 2),),
+    patch=768,
+    merge=4,
+    tokens=64,
+    projector=(2048, 1024),
+)
 SITE = DraftSite(platform=platform(level()), profile=IDEAL)
 HOWS: dict[str, dict[str, Any]] = {
     "model": {"draft": DRAFT},
@@ -148,6 +159,61 @@ def test_dense_modules_of_a_mixture_are_not_spread() -> None:
 
 
 # --- recurrences ---
+
+
+def test_a_cache_beside_a_recurrence_is_not_kept_for_each_token() -> None:
+    # 4 requests of 601 tokens, 4 layers, 2 x 8 x 128 elements: drafts multiply the state alone
+    mamba = Mamba2(heads=16, head_dim=128, d_state=128)
+    blocks = [
+        Block(mixer=mixer, feedforward=Mlp(d_ff=4096))
+        for mixer in (SideBySide(attention=attention(), mamba2=mamba), mamba)
+    ]
+
+    def held(block: Block, **how: Any) -> float:
+        return float(
+            answer(dense().replace(blocks={"layer": block}), use=USE, batch=4, **how).memory.kv_bytes
+        )
+
+    for how in ({}, {"draft": "ngram", "draft_tokens": 3}):
+        assert held(blocks[0], **how) - held(blocks[1], **how) == 4 * 4 * 601 * 2 * 1024 * 2
+
+
+def test_compressed_entries_are_not_kept_for_each_token_verified() -> None:
+    mixer = CompressedAttention(
+        heads=8, head_dim=128, q_rank=256, window=64, ratio=4, out_groups=4, out_rank=64
+    )
+    target = dense().replace(blocks={"layer": Block(mixer=mixer, feedforward=Mlp(d_ff=4096))})
+    plain, drafted = (
+        answer(target, use=USE, batch=4, **how).memory.kv_bytes for how in ({}, {"draft": "ngram"})
+    )
+    assert plain == drafted
+
+
+# --- images ---
+
+
+@pytest.mark.parametrize("how", ["model", "mtp"])
+@loads
+def test_what_drafts_reads_images_as_tokens(how: str, load: str) -> None:
+    """3 images of 64 tokens beside 308 of text are 500 tokens for a draft without a tower."""
+    seeing = TARGET.replace(vision=TOWER)
+    use = USE.replace(input_tokens=500 - 3 * 64, images=3)
+    for name, options in (("one", {}), ("other", {"profile": calibrated()})):
+        seen = answer(seeing, use=use, **HOWS[how], **LOADS[load], **options)
+        blind = answer(seeing, use=use, **LOADS[load], **options)
+        text = answer(TARGET, use=USE, **HOWS[how], **LOADS[load], **options)
+        plain = answer(TARGET, use=USE, **LOADS[load], **options)
+        more = float(seen.memory.kv_bytes) - float(blind.memory.kv_bytes)
+        assert close(more, float(text.memory.kv_bytes) - float(plain.memory.kv_bytes)), name
+        if load.startswith("static"):
+            assert close(seen.metrics.tpot_s, float(text.metrics.tpot_s or 0)), name
+            # the tower is run once, by the target
+            tower = float(blind.metrics.ttft_s or 0) - float(plain.metrics.ttft_s or 0)
+            assert close(seen.metrics.ttft_s, float(text.metrics.ttft_s or 0) + tower), name
+
+
+def test_modules_have_no_tower_of_their_own() -> None:
+    assert parameters(TARGET.replace(vision=TOWER)).mtp == parameters(TARGET).mtp
 
 
 def test_a_recurrence_keeps_a_state_for_each_token_it_verifies() -> None:

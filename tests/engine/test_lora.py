@@ -8,7 +8,7 @@ from engine_samples import answer, close, dense, level, model_of, moe, platform,
 
 from genzcli.catalog.load import Catalog
 from genzcli.engine.lora import Adapters, elements, operators, stored_bytes
-from genzcli.engine.parameters import WHOLE
+from genzcli.engine.ops import WHOLE
 from genzcli.engine.stages import stages
 from genzcli.errors import PlanError
 from genzcli.spec.model import Block, Mamba2, Mlp

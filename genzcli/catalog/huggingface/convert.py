@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genzcli.catalog.document import Node, parse
-from genzcli.catalog.huggingface import families
+from genzcli.catalog.huggingface import families, vision
 from genzcli.catalog.huggingface.config import TEXT_KEYS, Config
-from genzcli.catalog.huggingface.draft import Draft, named, runs
+from genzcli.catalog.huggingface.draft import Draft, Layer, named, runs
 from genzcli.catalog.huggingface.quantisation import precision
 from genzcli.errors import CatalogError, nearest
 
@@ -47,6 +47,7 @@ def convert(
             "experts": draft.expert_format,
             **draft.precision,
         }
+    draft.vision = vision.tower(config, values, draft)
     _around(config, values)
     _check(config, draft)
     return write(config, draft, name, origin)
@@ -60,10 +61,6 @@ def choose(values: Mapping[str, Any], shown: str) -> Config:
     inner = next((values[key] for key in TEXT_KEYS if isinstance(values.get(key), Mapping)), None)
     if inner is not None and isinstance(inner.get("text_config"), Mapping):  # thinker_config
         inner = inner["text_config"]
-    if values.get("is_encoder_decoder") is True:
-        what = " / ".join(_words(values)) or "this"
-        message = f"{what} is an encoder-decoder, which a model here cannot say"
-        raise CatalogError(message, where=shown, cure="give a model that is a decoder alone")
     words = [word for part in (inner, values) if part for word in _words(part)]
     family = next((found for word in words if (found := families.known(word))), None)
     if family is None and "ssm_cfg" in values:
@@ -95,14 +92,9 @@ def _unknown(values: Mapping[str, Any], words: list[str], shown: str) -> Catalog
 
 
 def _around(config: Config, values: Mapping[str, Any]) -> None:
-    """Towers beside the language model."""
-    for key, tower in (
-        ("vision_config", "vision tower"),
-        ("visual", "vision tower"),
-        ("audio_config", "audio tower"),
-    ):
-        if values.get(key):
-            config.note(tower)
+    """Towers beside the language model that are not read."""
+    if values.get("audio_config"):
+        config.note("audio tower")
 
 
 def _check(config: Config, draft: Draft) -> None:
@@ -135,13 +127,23 @@ def write(config: Config, draft: Draft, name: tuple[str, str], origin: str = "")
     lines += ["tied_embeddings: true"] if draft.tied else []
     lines += [f"positions: {draft.positions}"] if draft.positions else []
     lines += [f"max_context: {draft.context}"] if draft.context else []
-    return "\n".join([*lines, *_layers(draft)]) + "\n"
+    for word, tower in (("encoder", draft.encoder), ("vision", draft.vision)):
+        if tower is not None:
+            lines += [f"{word}:", *_tower(*tower)]
+    return "\n".join([*lines, *_layers(draft.layers, draft.mtp)]) + "\n"
 
 
-def _layers(draft: Draft) -> list[str]:
-    predicting = [] if draft.mtp is None else [draft.mtp[1]]
-    blocks, order = named([*draft.layers, *predicting])
-    lines = _modules(draft, order.pop(), blocks) if predicting else []
+def _tower(layers: Sequence[Layer], others: Mapping[str, Any]) -> list[str]:
+    """A tower's own keys and its layers, two columns in."""
+    own = [f"{key}: {flow(item)}" for key, item in others.items()]
+    return [f"  {line}" for line in (*own, *_layers(layers))]
+
+
+def _layers(layers: Sequence[Layer], mtp: tuple[int, Layer] | None = None) -> list[str]:
+    """The layers, and ahead of them the modules that predict."""
+    predicting = [] if mtp is None else [mtp[1]]
+    blocks, order = named([*layers, *predicting])
+    lines = [] if mtp is None else _modules(mtp[0], order.pop(), blocks)
     if len(blocks) == 1:
         body = next(iter(blocks.values()))
         lines.append(f"layers: {len(order)}")
@@ -158,10 +160,9 @@ def _layers(draft: Draft) -> list[str]:
     return lines
 
 
-def _modules(draft: Draft, block: str, blocks: Mapping[str, Any]) -> list[str]:
+def _modules(number: int, block: str, blocks: Mapping[str, Any]) -> list[str]:
     """The multi-token-prediction modules; their block is the only one, or named."""
-    modules = {"modules": draft.mtp[0] if draft.mtp else 0}
-    return [f"mtp: {flow(modules | ({'block': block} if len(blocks) > 1 else {}))}"]
+    return [f"mtp: {flow({'modules': number} | ({'block': block} if len(blocks) > 1 else {}))}"]
 
 
 def _precision(words: Mapping[str, str]) -> str:

@@ -36,6 +36,9 @@ class Draft:
         self.expert_format = ""
         self.notes: list[str] = []
         self.mtp: tuple[int, Layer] | None = None  # modules that predict, and the layer in each
+        #: Layers of an encoder or a vision tower, and its other keys.
+        self.encoder: tuple[list[Layer], dict[str, Any]] | None = None
+        self.vision: tuple[list[Layer], dict[str, Any]] | None = None
 
     @property
     def has_experts(self) -> bool:
@@ -115,6 +118,8 @@ def _mixing(kind: Layer, partial: bool) -> str:
     if squeezed is not None:
         return f"entries-of-{squeezed['ratio']}" if "ratio" in squeezed else "window"
     attention = kind.get("attention")
+    if attention is None and "cross_attention" in kind:
+        return "across"
     if attention is None:
         return next((word for key, word in _MIXERS.items() if key in kind), "")
     whole = "sparse" if "index" in attention else "global" if partial else "attention"

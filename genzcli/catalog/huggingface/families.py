@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from genzcli.catalog.huggingface import dense, experts, recurrent
+from genzcli.catalog.huggingface import dense, encoders, experts, recurrent, vision
 from genzcli.catalog.huggingface.config import Config
 from genzcli.catalog.huggingface.draft import Draft
 
@@ -48,6 +48,9 @@ _READERS: Mapping[Reader, str] = {
     dense.falcon: "falcon RefinedWeb RefinedWebModel",
     dense.deci: "deci",
     dense.nemotron_nas: "nemotron-nas",
+    vision.mllama_text: "mllama mllama_text_model",
+    encoders.t5: "t5 mt5 umt5",
+    encoders.bart: "bart mbart pegasus marian m2m_100 whisper",
     experts.mixtral: "mixtral phimoe granitemoe granitemoeshared olmoe flex_olmo",
     experts.minimax_m2: "minimax_m2",
     experts.gpt_oss: "gpt_oss",
