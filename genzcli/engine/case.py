@@ -153,7 +153,7 @@ def _setting(
             dtype=dtype,
             flop_per_s=chip.peaks[dtype],
             profile=scenario.profile,
-            cache=cache_of(chip, held.weights + held.kv),
+            cache=cache_of(chip, held.weights + held.held),
             array=chip.array,
             longest=scenario.model.max_context or math.inf,
             **streams._asdict(),
@@ -198,6 +198,7 @@ def _speeds(plan: Plan, chip: Chip, dtype: str) -> dict[str, Speed]:
     """Parts that do not compute in `dtype` at its dense peak: in a wider format, or with sparse weights."""
     dtypes = {part: legal.part_dtype(plan, chip, part) for part in (*PARTS, "kernel")}
     dtypes["lora"] = legal.adapter_dtype(plan, chip)
+    dtypes["indexer"] = legal.index_dtype(plan, chip)
     speeds: dict[str, Speed] = {}
     for part, own in dtypes.items():
         faster = legal.sparse_speedup(plan, chip, own) if part in _SPARSE else 1.0

@@ -64,6 +64,8 @@ def _why(case: Case) -> str:
     if case.draft is not None and site is not None and own_fits:
         why = shortage(case.draft.scenario, case.draft.memory)
         return f"the draft {why.replace('each chip', f'each {site.platform.chip.name}')}"
+    if is_array(held.deficit_bytes):  # of many points each has its own words
+        return "needs more memory than a chip has"
     return shortage(case.scenario, held)
 
 

@@ -65,6 +65,7 @@ def score(index: Indexer, span: Span, sequences: Number, shard: Shard) -> tuple[
         Operator(
             name="indexer",
             kind="attention",
+            part="indexer" if index.fp8 else "kernel",
             flop=2 * span.tokens * span.context * local * index.head_dim,
             kv_bytes=(span.kv_read + span.kv_written) * key_bytes(index, shard),
             kv_written_bytes=span.kv_written * key_bytes(index, shard),

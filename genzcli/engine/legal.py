@@ -238,6 +238,11 @@ def part_dtype(plan: Plan, chip: Chip, part: str) -> str:
     return _native(plan, chip, plan.precision.computed(part))
 
 
+def index_dtype(plan: Plan, chip: Chip) -> str:
+    """The format of index scores over FP8 keys: FP8, or the chip's next wider (DeepSeek-V3.2, 2025)."""
+    return native("fp8", chip.peaks) or compute_dtype(plan, chip)
+
+
 def _native(plan: Plan, chip: Chip, wanted: str) -> str:
     found = native(wanted, chip.peaks)
     have = ", ".join(sorted(chip.peaks, key=lambda name: BITS[name]))

@@ -48,8 +48,14 @@ class Slope(NamedTuple):
 
     weights: Number
     kv_per_request: Number
+    states_per_request: Number
     act_per_token: Number
     act_per_request: Number  # logits
+
+    @property
+    def per_request(self) -> Number:
+        """What a request keeps from pass to pass."""
+        return self.kv_per_request + self.states_per_request
 
 
 def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
@@ -88,22 +94,35 @@ def weights_of(model: Model, precision: Precision) -> Number:
 
 
 def kv_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:
-    """Cache and state of one finished request on one chip of a stage; caches in whole pages."""
+    """Cache of one finished request on one chip of a stage, in whole pages."""
     page = demand.page_tokens
     cached = demand.input_tokens if demand.cached_tokens is None else demand.cached_tokens
     prompt, seen = ceil(cached / page) * page, ceil(demand.seen_tokens / page) * page
     output = ceil(demand.output_tokens / page) * page
     total: Number = 0
     for name, repeat in stage.layers.items():
-        mixer, looks = model.blocks[name].mixer, model.blocks[name].cross_attention
+        looks = model.blocks[name].cross_attention
         if looks is not None:
             each = cross.kv_bytes_per_token(looks, demand.shard)
             total = total + repeat * seen * demand.keep * each
-        for part in () if mixer is None else mixers.parts(mixer):
-            kept = prompt * demand.keep, output * demand.keep
-            # A cache forgets rejected drafts by itself; of a state there is one for each token verified.
-            beams = demand.beams if mixers.has_cache(part) else demand.beams * demand.width
-            total = total + repeat * mixers.held_bytes(part, *kept, beams, demand.shard)
+        for part in mixers.parts(model.blocks[name].mixer):
+            if mixers.has_cache(part):
+                kept = prompt * demand.keep, output * demand.keep
+                total = total + repeat * mixers.held_bytes(part, *kept, demand.beams, demand.shard)
+    return total
+
+
+def state_bytes_per_request(model: Model, stage: Stage, demand: Demand) -> Number:
+    """States of one request on one chip of a stage: one a beam, and one for each token it verifies.
+
+    A cache forgets rejected drafts by itself; a state has to be kept behind every draft.
+    """
+    total: Number = 0
+    for name, repeat in stage.layers.items():
+        for part in mixers.parts(model.blocks[name].mixer):
+            if not mixers.has_cache(part):
+                states = demand.beams * demand.width
+                total = total + repeat * mixers.held_bytes(part, 0, 0, states, demand.shard)
     return total
 
 
@@ -122,6 +141,7 @@ def slope(model: Model, stage: Stage, demand: Demand) -> Slope:
     return Slope(
         weights=weights_bytes(model, stage, shard) + lora.stored_bytes(model, stage, demand.adapters, shard),
         kv_per_request=kv_bytes_per_request(model, stage, demand),
+        states_per_request=state_bytes_per_request(model, stage, demand),
         act_per_token=width * shard.size.activations,
         act_per_request=logits * shard.size.activations,
     )
@@ -148,7 +168,7 @@ def largest_batch(line: Slope, room: Number, demand: Demand) -> Number:
     linear in b, so each gives a limit. Below pp requests a micro-batch is one request.
     """
     # A stage of feed-forward layers alone holds nothing for a request.
-    per_request = maximum(line.kv_per_request + line.act_per_request / demand.pp, 1e-30)
+    per_request = maximum(line.per_request + line.act_per_request / demand.pp, 1e-30)
     by_beams = room / (per_request + demand.beams * demand.width * line.act_per_token / demand.pp)
     if demand.together:
         by_prompts = room / (per_request + demand.input_tokens * line.act_per_token / demand.pp)
@@ -157,17 +177,22 @@ def largest_batch(line: Slope, room: Number, demand: Demand) -> Number:
     most = minimum(by_prompts, by_beams)
     if demand.activation_tokens is not None:
         most = maximum(most, (room - demand.activation_tokens * line.act_per_token) / per_request)
-    single = (room - activations_bytes(line, 1, demand)) / maximum(line.kv_per_request, 1e-30)
+    single = (room - activations_bytes(line, 1, demand)) / maximum(line.per_request, 1e-30)
     most = where(most >= demand.pp, most, minimum(single, demand.pp))
     most = maximum(0, floor(most))
-    over = line.kv_per_request * most + activations_bytes(line, most, demand) > room
+    over = line.per_request * most + activations_bytes(line, most, demand) > room
     return maximum(0, where(over, most - 1, most))
 
 
 def need(line: Slope, demand: Demand) -> Need:
     """What the demanded requests take."""
     requests = demand.requests
-    return Need(line.weights, line.kv_per_request * requests, activations_bytes(line, requests, demand))
+    return Need(
+        weights=line.weights,
+        kv=line.kv_per_request * requests,
+        activations=activations_bytes(line, requests, demand),
+        states=line.states_per_request * requests,
+    )
 
 
 def heaviest(model: Model, pipeline: tuple[Stage, ...], demand: Demand) -> Slope:
@@ -205,7 +230,7 @@ def fit(
         short = maximum(short, _short(here, bounds))
     held = Memory(
         weights_bytes=worst.weights,
-        kv_bytes=worst.kv,
+        kv_bytes=worst.held,
         activations_bytes=worst.activations,
         reserved_bytes=reserved,
         used_bytes=worst.total + reserved,
@@ -224,6 +249,7 @@ def _with(line: Slope, draft: Slope | None) -> Slope:
     return Slope(
         weights=line.weights + draft.weights,
         kv_per_request=line.kv_per_request + draft.kv_per_request,
+        states_per_request=line.states_per_request + draft.states_per_request,
         act_per_token=maximum(line.act_per_token, draft.act_per_token),
         act_per_request=maximum(line.act_per_request, draft.act_per_request),
     )
@@ -249,6 +275,7 @@ def _largest_under(line: Slope, bound: Limit, demand: Demand) -> Number:
     part = Slope(
         weights=line.weights * bound.weights,
         kv_per_request=line.kv_per_request * bound.kv,
+        states_per_request=line.states_per_request * bound.states,
         act_per_token=line.act_per_token * bound.activations,
         act_per_request=line.act_per_request * bound.activations,
     )

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from genzcli.numeric import Number
 
 
-def parts(mixer: Mixer) -> tuple[Mixer, ...]:
-    """The mixers that work side by side in a layer: one, but for SideBySide."""
+def parts(mixer: Mixer | None) -> tuple[Mixer, ...]:
+    """The mixers that work side by side in a layer: one, but for SideBySide; none in a layer without."""
+    if mixer is None:
+        return ()
     return (mixer.attention, mixer.mamba2) if isinstance(mixer, SideBySide) else (mixer,)
 
 
@@ -97,8 +99,10 @@ def _after(
 
 
 def _tagged(operators: tuple[Operator, ...], part: str = "attention") -> tuple[Operator, ...]:
-    """Operators that compute in the mixers' format."""
-    return tuple(operator.replace(part=part) for operator in operators)
+    """Operators that compute in the mixers' format, but for an indexer, which has its own."""
+    return tuple(
+        operator if operator.part == "indexer" else operator.replace(part=part) for operator in operators
+    )
 
 
 def weight_bytes(mixer: Mixer, d_model: Number, shard: Shard) -> Number:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.numeric import ceil, maximum, where
+from genzcli.numeric import ceil, maximum, minimum, where
 from genzcli.spec.dtype import Precision, bytes_per_element, pattern_bytes
 from genzcli.spec.model import Attention, Moe
 from genzcli.spec.noun import Noun, count, flag, noun, other, ratio, text
@@ -40,7 +40,7 @@ class Operator(Noun):
     idle_bytes: Number = ratio("activations of rows that are other ranks' work", default=0.0)
     reduction: Number = ratio("length of the dot products", default=0.0)
     part: str = text(
-        "whose format it computes in: weights, experts, attention, embeddings, or kernel (no weights)",
+        "whose format it computes in: weights, experts, attention, embeddings; kernel, indexer: no weights",
         default="weights",
     )
     groups: Number | None = ratio("independent problems; none where the kernel has no tiles", default=None)
@@ -72,7 +72,8 @@ class Bytes(Noun):
             if pattern and part != "embeddings":
                 return pattern_bytes(name, pattern)
             whole = bytes_per_element(name)
-            return where(density < 1, density * whole + 1 / 8, whole)
+            # Who stores it takes whichever is smaller.
+            return where(density < 1, minimum(density * whole + 1 / 8, whole), whole)
 
         return cls(
             weights=weight("weights"),

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from genzcli.numeric import Number
 
 #: What lies in memory, in the order in which the fastest is given away unless a plan says otherwise.
-KINDS = ("activations", "weights", "kv")
+KINDS = ("activations", "weights", "kv", "states")
 
 _ORDERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "weights-first": (("activations",), ("weights",), ("kv",)),
-    "kv-first": (("activations",), ("kv",), ("weights",)),
-    "by-layer": (("activations",), ("weights", "kv")),
+    "weights-first": (("activations",), ("weights",), ("kv", "states")),
+    "kv-first": (("activations",), ("kv", "states"), ("weights",)),
+    "by-layer": (("activations",), ("weights", "kv", "states")),
 }
 
 
@@ -27,12 +27,18 @@ class Need(NamedTuple):
     """Bytes that one chip of a stage has to hold beside the reserve."""
 
     weights: Number
-    kv: Number
+    kv: Number  # caches of keys and values
     activations: Number
+    states: Number = 0.0  # of recurrent mixers
+
+    @property
+    def held(self) -> Number:
+        """What requests keep from pass to pass."""
+        return self.kv + self.states
 
     @property
     def total(self) -> Number:
-        return self.weights + self.kv + self.activations
+        return self.weights + self.held + self.activations
 
 
 class Streams(NamedTuple):
@@ -41,6 +47,7 @@ class Streams(NamedTuple):
     weights: Number
     kv: Number
     activations: Number
+    states: Number
 
 
 class Shelf(NamedTuple):
@@ -59,11 +66,13 @@ class Limit(NamedTuple):
     weights: Number
     kv: Number
     activations: Number
+    states: Number
     room: Number
 
     def of(self, need: Need) -> Number:
         """Bytes of a need that fall under this limit."""
-        return need.weights * self.weights + need.kv * self.kv + need.activations * self.activations
+        held = need.kv * self.kv + need.states * self.states
+        return need.weights * self.weights + held + need.activations * self.activations
 
 
 class Storage(Noun):

@@ -56,6 +56,9 @@ class Rates(Noun):
     flop_per_s: Number = ratio("dense peak in that format")
     weights: Number = ratio("seconds a byte of weights")
     kv: Number = ratio("seconds a byte of the cache")
+    states: Number | None = ratio(
+        "seconds a byte of recurrent states; as the cache if left out", default=None
+    )
     activations: Number = ratio("seconds a byte of activations")
     profile: Profile = noun(Profile, "calibration")
     phase: str = text("prefill or decode", default="prefill")
@@ -229,8 +232,9 @@ def _memory_s(operator: Operator, kv: Number, rates: Rates, fit: OperatorFit) ->
     if fit.idle_rows is not None:
         activations = activations + operator.idle_bytes * fit.idle_rows
     cache = rates.cache
+    kv_s = rates.states if operator.kind == "scan" and rates.states is not None else rates.kv
     if cache is None or fit.cache_efficiency is None:
-        moved_s = weights * rates.weights + kv * rates.kv + activations * rates.activations
+        moved_s = weights * rates.weights + kv * kv_s + activations * rates.activations
         return moved_s / fit.memory_efficiency
     fast = cache.s_per_byte / fit.cache_efficiency
     own = weights + operator.kv_bytes + activations
@@ -243,7 +247,7 @@ def _memory_s(operator: Operator, kv: Number, rates: Rates, fit: OperatorFit) ->
 
     return (
         moved(weights, rates.weights, stays)
-        + moved(kv, rates.kv, stays)
+        + moved(kv, kv_s, stays)
         + moved(activations, rates.activations, at_hand)
     )
 

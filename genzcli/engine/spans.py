@@ -78,16 +78,14 @@ class DecodeStep(Noun):
         return self.tokens
 
     def span(self, window: Number | None = None, chunk: Number | None = None) -> Span:
+        """A window, or an indexer's best keys, are taken of what pruning keeps."""
         if chunk is not None:
             whole = chunked_span(self, chunk)
+            whole = whole.replace(context=whole.context * self.keep, kv_read=whole.kv_read * self.keep)
         else:
-            whole = decode_span(self.sequences, self.beams, self.prompt, self.step, window)
-        return whole.replace(
-            tokens=self.tokens,
-            context=whole.context * self.keep,
-            kv_read=whole.kv_read * self.keep,
-            kv_written=self.tokens,
-        )
+            prompt, step = self.prompt * self.keep, self.step * self.keep
+            whole = decode_span(self.sequences, self.beams, prompt, step, window)
+        return whole.replace(tokens=self.tokens, kv_written=self.tokens)
 
 
 def mean_context(past: Number, new: Number, window: Number | None) -> Number:

@@ -275,6 +275,8 @@ def _mean_kernels(
         mixed.add(own, share)
 
     window = mixers.bend(mixer)
+    if window is not None:
+        window = window / visit.keep  # steps until what is kept fills it
     bend = steps if window is None else clip(window - visit.prompt, 0, steps)
     inside = maximum(bend, 1)
     middle, half = (inside + 1) / 2, sqrt(inside * inside - 1) / 2

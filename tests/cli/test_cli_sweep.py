@@ -33,6 +33,7 @@ SWEEPS = [
         "llama-3.1-8b h100-sxm -n 4 --sp",
         {"overlap": "0,0.5", "levels.nvlink.bandwidth": "*0.1,*1", "price": "1,2.5"},
     ),
+    ("llama-3.1-70b h100-sxm --batching continuous", {"batch": "8,16", "chips": "1,8"}),
     ("llama-3.1-70b h100-sxm", {"chips": "1,2,3,8", "tp": "1,2,5"}),
 ]
 #: Keys of a row that are read elsewhere in the answer of `run`.

@@ -197,3 +197,19 @@ def test_experts_in_a_latent_width() -> None:
     feed = 1024 * 8 + 2 * 1024 * 256 + 8 * 3 * 256 * 512
     assert parameters(model).feedforward == feed
     assert parameters(model).inactive == 6 * 3 * 256 * 512
+
+
+def test_index_scores_run_in_the_format_of_their_keys() -> None:
+    """DeepSeek-V3.2 caches index keys in FP8: 2 t ctx Hi di FLOP at the FP8 peak, whatever the cache is."""
+    from engine_samples import PEAK, answer, model_of, usecase
+
+    from genzcli.spec.model import Block, Indexer, LatentAttention, Mlp
+
+    index = Indexer(heads=64, head_dim=128, top_k=512)
+    latent = LatentAttention(heads=8, kv_rank=512, nope_dim=128, rope_dim=64, value_dim=128, index=index)
+    model = model_of({"sparse": Block(mixer=latent, feedforward=Mlp(d_ff=4096))}, (("sparse", 1),))
+    found = answer(model, use=usecase(8192, 2), explain=True).phases["prefill"].operators
+    row = next(item for item in found if item.name == "indexer")
+    assert row.dtype == "fp8"
+    flop = 2 * 8192 * 4096.5 * 64 * 128
+    assert abs(float(row.time_s) - flop / (2 * PEAK)) < 1e-9 * flop / PEAK
