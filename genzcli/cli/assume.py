@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from genzcli.cli.request import Request
@@ -192,6 +193,14 @@ def _idle(request: Request, scenario: Scenario) -> Iterator[str]:
 
 def _software(request: Request, scenario: Scenario) -> Iterator[str]:
     profile = scenario.profile
+    asked = request.stack
+    if (
+        asked is not None
+        and profile.stack == "generic"
+        and "generic" not in asked
+        and not os.path.exists(asked)
+    ):
+        yield f"{asked} was never measured on such a chip: the generic profile of its class"
     if profile.evidence == "generic":
         yield f"efficiencies of profile {profile.name}, not measured on this chip and stack ({profile.note})"
     elif profile.evidence == "ideal":
