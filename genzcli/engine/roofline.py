@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from genzcli.engine.ops import Operator
@@ -72,6 +73,7 @@ class Parts:
     """
 
     __slots__ = (
+        "_time",
         "busy_compute",
         "busy_memory",
         "busy_network",
@@ -96,10 +98,26 @@ class Parts:
         self.compute, self.memory, self.network, self.overhead = compute, memory, network, overhead
         self.busy_compute, self.busy_memory, self.busy_network = busy_compute, busy_memory, busy_network
         self.flop = flop
+        self._time: Number | None = None
 
     @property
     def time(self) -> Number:
-        return self.compute + self.memory + self.network + self.overhead
+        if self._time is None:
+            self._time = self.compute + self.memory + self.network + self.overhead
+        return self._time
+
+    def sending(self, network: Number, busy: Number) -> Parts:
+        """These parts, and a network that was not in use before."""
+        return Parts(
+            self.compute,
+            self.memory,
+            network,
+            self.overhead,
+            self.busy_compute,
+            self.busy_memory,
+            busy,
+            self.flop,
+        )
 
     def __add__(self, other: Parts) -> Parts:
         return Parts(
@@ -114,6 +132,8 @@ class Parts:
         )
 
     def __mul__(self, factor: Number) -> Parts:
+        if isinstance(factor, int) and factor == 1:
+            return self
         return Parts(
             self.compute * factor,
             self.memory * factor,
@@ -130,6 +150,14 @@ class Parts:
         if isinstance(condition, bool):
             return self if condition else other
         return Parts(*(where(condition, getattr(self, name), getattr(other, name)) for name in _PARTS))
+
+
+def joined(stretches: Iterable[Parts]) -> Parts:
+    """One after the other."""
+    total: Parts | None = None
+    for parts in stretches:
+        total = parts if total is None else total + parts
+    return Parts() if total is None else total
 
 
 # In the order of the constructor.
