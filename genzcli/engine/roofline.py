@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine.ops import Operator
 from genzcli.engine.systolic import cycles
-from genzcli.numeric import ceil, clip, corner, maximum, minimum, where
+from genzcli.numeric import ceil, clip, corner, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Chip, Systolic
 from genzcli.spec.noun import Noun, noun, ratio, text
 from genzcli.spec.profile import OperatorFit, Profile
@@ -301,10 +301,11 @@ def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 
         kv = kv * (1.0 + (operator.sharing - 1.0) * (1.0 - fit.kv_reuse)) * slower
     compute = flop / (rates.flop_per_s * fit.compute_efficiency)
     memory = _memory_s(operator, kv, rates, fit)
-    both = corner(compute, memory, fit.corner)
+    moves = not is_array(compute) and compute == 0  # corner(0, Tm) is Tm, to the last bit
+    both = memory if moves else corner(compute, memory, fit.corner)
     if fit.lanes is not None:
         both = both / _fill(operator, fit, fit.lanes)
-    bound = compute > memory
+    bound = False if moves else compute > memory
     if rates.array is not None:
         array = array_s(operator, rates.array, rates.flop_per_s)
         bound = maximum(compute, array) > memory
