@@ -188,8 +188,9 @@ def pairs() -> Iterator[Frame]:
 
 def everywhere(frames: list[Frame], sizes: tuple[int, ...]) -> Iterator[Block]:
     """The same small grid on every pair."""
+    axes = grid(frames[0].scenario, sizes)
     for frame in frames:
-        yield from blocks(frame, grid(frame.scenario, sizes))
+        yield from blocks(frame, axes)
 
 
 def peak_bytes() -> float | None:

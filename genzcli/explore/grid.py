@@ -89,18 +89,24 @@ def _columns(case: Scenario, shape: tuple[int, ...]) -> tuple[Columns, dict[str,
         return None
 
     def column(value: Any) -> Any:
-        if value is None:
-            return np.full(shape, np.nan)
-        return np.broadcast_to(np.asarray(value, dtype=float), shape)
+        if isinstance(value, np.ndarray) and value.shape == shape and value.dtype == float:
+            return value
+        found = np.empty(shape)
+        found[...] = np.nan if value is None else value
+        return found
+
+    def fitting(value: Any) -> Any:
+        return column(value) if everywhere else np.where(fits, column(value), np.nan)
 
     held, metrics, limits = answer.memory, answer.metrics, case.usecase.slo
     fits = column(answer.fits) > 0
+    everywhere = fits.all()
     found = {"legal": column(answer.legal), "fits": column(answer.fits)}
     found["missed"] = column(len(limits) if metrics.e2e_s is None else failures(answer, limits))
-    found |= {name: np.where(fits, column(getattr(metrics, name)), np.nan) for name in METRICS}
+    found |= {name: fitting(getattr(metrics, name)) for name in METRICS}
     found |= {name: column(getattr(held, name)) for name in MEMORY}
     found["max_batch"] = np.floor(found["max_batch"])
     found["concurrency"] = np.where(fits, column(answer.concurrency), 0)
-    found["bound"] = np.where(fits, column(answer.bound), np.nan)
+    found["bound"] = fitting(answer.bound)
     found |= {axis: column(getattr(case.plan, axis)) for axis in AXES}
     return found, {name: column(size) for name, size in held.tiers.items()}

@@ -135,8 +135,9 @@ def _block(
         return Block(frame, axes, math.prod(shape), none | {"legal": np.zeros(math.prod(shape))}, {})
     with np.errstate(all="ignore"):  # illegal points are computed along and masked
         found, tiers = grid.answers(scenario, shape, frame.chips, frame.fixed)
-    columns = {key: np.ravel(np.broadcast_to(value, shape)) for key, value in (found | spread).items()}
-    held = {key: np.ravel(value) for key, value in tiers.items()}
+    columns = {key: value.ravel() for key, value in found.items()}
+    columns |= {key: np.broadcast_to(value, shape).ravel() for key, value in spread.items()}
+    held = {key: value.ravel() for key, value in tiers.items()}
     return Block(frame, axes, math.prod(shape), columns, held)
 
 
