@@ -126,19 +126,20 @@ def _block(
     """One block: the arrays of the axes broadcast to `shape` in the engine."""
     import numpy as np
 
-    scenario, spread = frame.scenario, {}
-    for axis, value in zip(axes, values, strict=True):
-        spread[axis.name] = value
-        scenario = scenario if frame.problem else axis.put(scenario, value)
+    size = math.prod(shape)
+    spread = {
+        axis.name: np.broadcast_to(value, shape).ravel() for axis, value in zip(axes, values, strict=True)
+    }
     if frame.problem:
-        none = {axis.name: np.ravel(np.broadcast_to(spread[axis.name], shape)) for axis in axes}
-        return Block(frame, axes, math.prod(shape), none | {"legal": np.zeros(math.prod(shape))}, {})
+        return Block(frame, axes, size, spread | {"legal": np.zeros(size)}, {})
+    scenario = frame.scenario
+    for axis, value in zip(axes, values, strict=True):
+        scenario = axis.put(scenario, value if size > 1 else plain(value.item()))  # alone, floats are faster
     with np.errstate(all="ignore"):  # illegal points are computed along and masked
         found, tiers = grid.answers(scenario, shape, frame.chips, frame.fixed)
-    columns = {key: value.ravel() for key, value in found.items()}
-    columns |= {key: np.broadcast_to(value, shape).ravel() for key, value in spread.items()}
+    columns = {key: value.ravel() for key, value in found.items()} | spread
     held = {key: value.ravel() for key, value in tiers.items()}
-    return Block(frame, axes, math.prod(shape), columns, held)
+    return Block(frame, axes, size, columns, held)
 
 
 def why(block: Block, index: int) -> str | None:
