@@ -259,8 +259,8 @@ class Pipeline(Noun):
 class Base(NamedTuple):
     """A stage without the kernels that see the context."""
 
-    layers: Parts
-    around: Parts | None  # an encoder, embedding, head, host; in `layers` where nothing stands between
+    whole: Parts
+    layers_s: Number  # of it, its layers; the rest is an encoder, embedding, head, host
     launched_s: Number  # what the host takes to launch the layers
 
 
@@ -284,9 +284,7 @@ def bases(
             around.append(ends[1])
         inside = joined(layer[name] * repeat for name, repeat in stage.layers.items())
         launched = setting.rates.profile.layer_s * sum(stage.layers.values())
-        if not is_array(launched) and launched == 0:  # nothing to wait for: added up once for all steps
-            inside, around = joined([inside, *around]), []
-        found.append(Base(inside, joined(around) if around else None, launched))
+        found.append(Base(joined([inside, *around]), inside.time, launched))
     return found
 
 
@@ -299,11 +297,10 @@ def pipeline(
     """
     whole, slowest = [], None
     for stage, base, kernel in zip(stages, bases, kernels, strict=True):
-        here = joined([*(kernel[name] * repeat for name, repeat in stage.layers.items()), base.layers])
+        inside = joined(kernel[name] * repeat for name, repeat in stage.layers.items())
+        here = inside + base.whole
         if is_array(base.launched_s) or base.launched_s > 0:
-            here = here + Parts(overhead=maximum(base.launched_s - here.time, 0.0))
-        if base.around is not None:
-            here = here + base.around
+            here = here + Parts(overhead=maximum(base.launched_s - (inside.time + base.layers_s), 0.0))
         whole.append(here * stage.repeat)
         slowest = here if slowest is None else here.where(here.time > slowest.time, slowest)
     assert slowest is not None
