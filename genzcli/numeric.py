@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ else:
 _PLAIN = (int, float)  # bool is an int
 
 
+@cache
 def _numpy() -> Any:
     import os
 
@@ -113,6 +115,13 @@ def any_true(flag: Flag) -> bool:
 def largest(x: Number) -> float:
     """The largest element; a plain number itself."""
     return x if isinstance(x, _PLAIN) else float(x.max())
+
+
+def same(a: Number, b: Number) -> bool:
+    """Equal everywhere, and of one shape."""
+    if isinstance(a, _PLAIN) or isinstance(b, _PLAIN):
+        return isinstance(a, _PLAIN) and isinstance(b, _PLAIN) and a == b
+    return a is b or (a.shape == b.shape and bool((a == b).all()))
 
 
 def both(a: Flag, b: Flag) -> Flag:

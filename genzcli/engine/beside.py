@@ -38,12 +38,13 @@ def run(case: Case, fresh: Number, rows: list[OperatorTime]) -> list[Parts]:
     return found
 
 
-def hops(case: Case, fresh: Number) -> Parts:
+def hops(case: Case, fresh: Number) -> Parts | None:
     """An encoder's activations through the stages, and its output round to all of them."""
     if case.scenario.model.encoder is None:
-        return Parts()
+        return None
     tokens = fresh * case.scenario.usecase.input_tokens
-    return passes.all_hops(case.setting, tokens, case.scenario.plan.pp) * 2
+    between = passes.all_hops(case.setting, tokens, case.scenario.plan.pp)
+    return None if between is None else between * 2
 
 
 def launches(case: Case) -> Number:

@@ -20,7 +20,7 @@ from genzcli.engine.stages import Stage, stages
 from genzcli.numeric import both, ceil, is_array, maximum, minimum
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip
-from genzcli.spec.noun import Noun, noun, other
+from genzcli.spec.noun import Noun, flag, noun, other
 from genzcli.spec.workload import Plan, Scenario
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Case(Noun):
     memory: Memory = noun(Memory, "what fits")
     requests: Number = other("running requests of one attention group")
     fits: Flag = other("it fits")
+    brief: bool = flag("only metrics are asked for: first and last step are left out", default=False)
     draft: Case | None = other("the case of what drafts, on the same chips or on its own", default=None)
 
     @property
@@ -59,12 +60,12 @@ class Case(Noun):
         return self.replace(settings=tuple(seen[id(item)] for item in self.settings))
 
 
-def prepare(scenario: Scenario, explain: bool) -> Case:
+def prepare(scenario: Scenario, explain: bool, brief: bool = False) -> Case:
     """Shard, memory, placement and rates, and the same of what drafts."""
     plan, model, room = scenario.plan, scenario.model, storage_of(scenario)
     shard, pipeline = _shard(scenario), stages(model, plan.pp)
     wanted, own = demand(scenario, shard), drafter(scenario)
-    away = prepare(own, explain) if own is not None and plan.draft_on is not None else None
+    away = prepare(own, explain, brief) if own is not None and plan.draft_on is not None else None
     beside = _beside(scenario, own, pipeline) if away is None else {}
     held, needs = memory.fit(model, room, pipeline, wanted, beside)
     fits, requests, most = held.deficit_bytes <= 0, wanted.requests, held.max_batch
@@ -81,6 +82,7 @@ def prepare(scenario: Scenario, explain: bool) -> Case:
         memory=held.replace(max_batch=most),
         requests=requests,
         fits=fits,
+        brief=brief,
     )
     if away is not None:
         return case.replace(draft=away.replace(requests=minimum(plan.batch, requests * plan.dp)))
@@ -169,6 +171,7 @@ def _setting(
         overlap=plan.overlap,
         away=_away(scenario, dtype),
         explain=explain,
+        routes={},
     )
 
 

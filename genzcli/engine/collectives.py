@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from genzcli.numeric import ceil, corner, log2, maximum, sqrt, where
+from genzcli.numeric import ceil, corner, log2, maximum, minimum, sqrt, where
 from genzcli.spec.profile import CollectiveFit, Way
 
 if TYPE_CHECKING:
@@ -209,12 +209,14 @@ def fastest(
     """
     options = list(_ways(collective, wire, m, fit) or _plain(collective, wire, m))
     best, index = options[0][1], cast("Number", 0)
+    least = best.fitted_s(fit) if options[1:] else 0.0
     for position, (_, cost) in enumerate(options[1:], start=1):
-        better = cost.fitted_s(fit) < best.fitted_s(fit)
+        seconds = cost.fitted_s(fit)
+        better = seconds < least
         best = Cost(
             where(better, cost.latency_s, best.latency_s), where(better, cost.transfer_s, best.transfer_s)
         )
-        index = where(better, position, index)
+        least, index = minimum(seconds, least), where(better, position, index)
     return best, index, tuple(name for name, _ in options)
 
 

@@ -19,20 +19,21 @@ if TYPE_CHECKING:
     from genzcli.numeric import Flag, Number
 
 
-def estimate(scenario: Scenario, *, explain: bool = False) -> Estimate:
+def estimate(scenario: Scenario, *, explain: bool = False, brief: bool = False) -> Estimate:
     """Memory fit, prefill, decode and metrics of one scenario, or of an array of them.
 
+    `explain` adds the operator rows; `brief` leaves the phases out, for those who compare many.
     Raises PlanError for a plan that cannot exist (tp that does not divide, a format the chip lacks).
     What does not fit in memory is a result: `fits` is False and the metrics are None.
     """
     ok = legal.check(scenario)
-    case = prepare(scenario, explain)
+    case = prepare(scenario, explain, brief)
     fits = both(case.fits, ok)
     if not is_array(fits) and not fits:
         return _unfit(case)
     prefill = time_prefill(case)
     decode = time_decode(case)
-    return _answer(case, fits, prefill, decode)
+    return _answer(case, fits, ok, prefill, decode)
 
 
 def _unfit(case: Case) -> Estimate:
@@ -95,19 +96,19 @@ def _overfull(scenario: Scenario, held: Memory) -> tuple[str, float, float] | No
     return (name, float(held.tiers[name]), rooms[name]) if over[name] > 0 else None
 
 
-def _answer(case: Case, fits: Flag, prefill: Timing, decode: Timing | None) -> Estimate:
+def _answer(case: Case, fits: Flag, legal: Flag, prefill: Timing, decode: Timing | None) -> Estimate:
     scenario = case.scenario
-    phases = {"prefill": _phase(case, prefill)}
-    if decode is not None:
-        phases["decode"] = _phase(case, decode)
+    timings = {"prefill": prefill} | ({} if decode is None else {"decode": decode})
     return Estimate(
         scenario=scenario,
+        legal=legal,
         fits=fits,
         why=None,
         memory=case.memory,
         draft_memory=_draft_memory(case),
         metrics=metrics(case, prefill, decode),
-        phases=phases,
+        phases={} if case.brief else {name: _phase(case, timing) for name, timing in timings.items()},
+        bound=_largest(_whole(prefill, decode, scenario.usecase.output_tokens - 1)),
         concurrency=running(case),
         assumptions=(),
     )
@@ -130,6 +131,20 @@ def _phase(case: Case, timing: Timing) -> Phase:
         flop=flop,
         energy_j=energy.energy_j(case.scenario, parts.time, timing.work, timing.away),
         operators=timing.rows,
+    )
+
+
+def _whole(prefill: Timing, decode: Timing | None, steps: Number) -> Parts:
+    """Prefill and all decode steps, by what bounds them."""
+    first = prefill.mean
+    if decode is None:
+        return first
+    step = decode.mean
+    return Parts(
+        first.compute + step.compute * steps,
+        first.memory + step.memory * steps,
+        first.network + step.network * steps,
+        first.overhead + step.overhead * steps,
     )
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from genzcli.engine import blocks, lora, mixers, network, residual, roofline
 from genzcli.engine.blocks import Options
 from genzcli.engine.cross import Look
-from genzcli.engine.network import Group
+from genzcli.engine.network import Group, Route
 from genzcli.engine.ops import Collective, Operator, Shard
 from genzcli.engine.result import OperatorTime
-from genzcli.engine.roofline import Parts, Rates
+from genzcli.engine.roofline import Parts, Rates, joined
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.engine.stages import Stage
-from genzcli.numeric import maximum, minimum, where
+from genzcli.numeric import is_array, maximum, minimum, same, where
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Block, Model
 from genzcli.spec.noun import Noun, flag, noun, other, ratio
@@ -51,6 +51,23 @@ class Setting(Noun):
     overlap: Number = ratio("share of a collective that compute may hide", default=0.0)
     away: Away | None = noun(Away, "attention runs elsewhere", default=None)
     explain: bool = flag("keep the operator rows", default=False)
+    routes: dict[tuple[str, str], list[tuple[Number, Route]]] = other("collectives timed so far")
+
+    def route(self, collective: Collective) -> Route:
+        """A collective's time; equal ones are timed once."""
+        known = self.routes.setdefault((collective.kind, collective.group), [])
+        for payload, route in known:
+            if same(payload, collective.bytes):
+                return route
+        route = network.collective(
+            collective.kind,
+            collective.bytes,
+            self.group(collective.group),
+            self.platform,
+            self.rates.profile,
+        )
+        known.append((collective.bytes, route))
+        return route
 
     def rates_of(self, operator: Operator) -> Rates:
         """The rates at which an operator runs."""
@@ -79,32 +96,31 @@ class Tokens(Noun):
     heads: Number = ratio("positions the LM head computes")
 
 
-def send_parts(setting: Setting, collective: Collective, beside: Number) -> tuple[Parts, Number, str]:
-    """Exposed and hidden seconds of a collective: hidden = min(overlap T, the compute left beside it)."""
-    route = network.collective(
-        collective.kind,
-        collective.bytes,
-        setting.group(collective.group),
-        setting.platform,
-        setting.rates.profile,
-    )
-    hidden = minimum(setting.overlap * route.time_s, beside)
-    return Parts(network=route.time_s - hidden, busy_network=route.transfer_s), hidden, route.detail
-
-
 def run_operator(setting: Setting, operator: Operator, block: str, rows: list[OperatorTime]) -> Parts:
     """An operator and the collectives behind it."""
     rates = setting.rates_of(operator)
     parts = roofline.time(operator, rates)
     if setting.explain:
         rows.append(_row(operator, parts, block, rates.dtype))
-    total, beside = parts, parts.time
+    return _sent(setting, operator, parts, block, rows) if operator.sends else parts
+
+
+def _sent(setting: Setting, operator: Operator, parts: Parts, block: str, rows: list[OperatorTime]) -> Parts:
+    """An operator with its collectives: of each, min(overlap T, the compute left beside it) is hidden."""
+    exposed: Number = 0.0
+    busy: Number = 0.0
+    hides = is_array(setting.overlap) or setting.overlap > 0
+    left = parts.time if hides else 0.0
     for collective in operator.sends:
-        sent, hidden, detail = send_parts(setting, collective, beside)
-        total, beside = total + sent, beside - hidden
+        route = setting.route(collective)
+        seen = route.time_s
+        if hides:
+            hidden = minimum(setting.overlap * seen, left)
+            seen, left = seen - hidden, left - hidden
+        exposed, busy = exposed + seen, busy + route.transfer_s
         if setting.explain:
-            rows.append(_network_row(collective, sent, block, detail))
-    return total
+            rows.append(_network_row(collective, seen, block, route.detail))
+    return parts.sending(exposed, busy)
 
 
 def run_before(setting: Setting, name: str, tokens: Number, rows: list[OperatorTime]) -> Parts:
@@ -191,10 +207,7 @@ def run_across(setting: Setting, name: str, look: Look, rows: list[OperatorTime]
 
 def run_all(setting: Setting, operators: tuple[Operator, ...], block: str, rows: list[OperatorTime]) -> Parts:
     """Operators one after the other."""
-    total = Parts()
-    for operator in operators:
-        total = total + run_operator(setting, operator, block, rows)
-    return total
+    return joined(run_operator(setting, operator, block, rows) for operator in operators)
 
 
 def run_ends(first: Setting, last: Setting, work: Tokens, rows: list[OperatorTime]) -> tuple[Parts, Parts]:
@@ -237,48 +250,67 @@ def launches(setting: Setting, stages: tuple[Stage, ...], seen: Number = 0) -> N
 
 
 class Pipeline(Noun):
-    """Parts of the pipeline: the sum over stages and hops, and the slowest stage."""
+    """The sum over stages and hops, and the slowest stage."""
 
     through: Parts = noun(Parts, "one micro-batch through all stages and hops")
     slowest: Parts = noun(Parts, "the stage the others wait for")
 
 
-def pipeline(
+class Base(NamedTuple):
+    """A stage without the kernels that see the context."""
+
+    whole: Parts
+    layers_s: Number  # of it, its layers; the rest is an encoder, embedding, head, host
+    launched_s: Number  # what the host takes to launch the layers
+
+
+def bases(
     setting: Setting,
     stages: tuple[Stage, ...],
     work: Tokens,
     layers: list[dict[str, Parts]],
     ends: tuple[Parts, Parts],
-    hops: Parts,
     beside: Sequence[Parts] | None = None,
-) -> Pipeline:
-    """Stages from layers: a stage is its layers, and the embedding or the head at the ends.
-
-    `layers` has, for each stage, the parts of one layer of each kind under that stage's placement;
-    `beside` what the stage has of an encoder or a vision tower. The chip waits where the host needs longer
-    to launch the layers than the chip to run them.
+) -> list[Base]:
+    """What each stage is beside the kernels: `layers` has the parts of one layer of each kind without them,
+    under that stage's placement; `beside` what the stage has of an encoder or a vision tower.
     """
-    through, slowest = Parts(), None
+    found = []
     for index, (stage, layer) in enumerate(zip(stages, layers, strict=True)):
-        here = Parts()
-        for name, repeat in stage.layers.items():
-            here = here + layer[name] * repeat
-        launched = setting.rates.profile.layer_s * sum(stage.layers.values())
-        here = here + Parts(overhead=maximum(launched - here.time, 0.0))
-        if beside is not None:
-            here = here + beside[index]
+        around = [] if beside is None else [beside[index]]
         if stage.first:
-            here = here + ends[0] + step_parts(setting, work.sequences)
+            around += [ends[0], step_parts(setting, work.sequences)]
         if stage.last:
-            here = here + ends[1]
-        through = through + here * stage.repeat
+            around.append(ends[1])
+        inside = joined(layer[name] * repeat for name, repeat in stage.layers.items())
+        launched = setting.rates.profile.layer_s * sum(stage.layers.values())
+        found.append(Base(joined([inside, *around]), inside.time, launched))
+    return found
+
+
+def pipeline(
+    stages: tuple[Stage, ...], bases: list[Base], kernels: list[dict[str, Parts]], hops: Parts | None
+) -> Pipeline:
+    """Stages from what is the same at every step and the kernels of a layer of each kind.
+
+    The chip waits where the host needs longer to launch the layers than the chip to run them.
+    """
+    whole, slowest = [], None
+    for stage, base, kernel in zip(stages, bases, kernels, strict=True):
+        inside = joined(kernel[name] * repeat for name, repeat in stage.layers.items())
+        here = inside + base.whole
+        if is_array(base.launched_s) or base.launched_s > 0:
+            here = here + Parts(overhead=maximum(base.launched_s - (inside.time + base.layers_s), 0.0))
+        whole.append(here * stage.repeat)
         slowest = here if slowest is None else here.where(here.time > slowest.time, slowest)
     assert slowest is not None
-    return Pipeline(through=through + hops, slowest=slowest)
+    return Pipeline(through=joined(whole if hops is None else [*whole, hops]), slowest=slowest)
 
 
-def all_hops(setting: Setting, tokens: Number, pp: int) -> Parts:
-    """Sending a micro-batch's residual streams over the pp - 1 boundaries between stages."""
+def all_hops(setting: Setting, tokens: Number, pp: int) -> Parts | None:
+    """Sending a micro-batch's residual streams over the pp - 1 boundaries between stages, if any."""
+    if pp == 1:
+        return None
     shard = setting.shard
     payload = tokens * residual.count(setting.model) * setting.model.d_model * shard.size.activations
     stride, profile = shard.tp * shard.dp, setting.rates.profile
@@ -288,13 +320,21 @@ def all_hops(setting: Setting, tokens: Number, pp: int) -> Parts:
 
 def prefill_parts(line: Pipeline, microbatches: Number) -> Parts:
     """Sum of stages and hops for the first micro-batch, the slowest stage for each one behind it."""
+    if _is_one(microbatches):
+        return line.through
     return line.through + line.slowest * (microbatches - 1)
 
 
 def decode_parts(line: Pipeline, microbatches: Number) -> Parts:
     """Interval of a token: max(sum of stages and hops, micro-batches x slowest stage)."""
+    if _is_one(microbatches):
+        return line.through
     full = line.slowest * microbatches
     return full.where(full.time > line.through.time, line.through)
+
+
+def _is_one(x: Number) -> bool:
+    return not is_array(x) and x == 1
 
 
 def work_parts(line: Pipeline, microbatches: Number) -> Parts:
@@ -319,12 +359,12 @@ def _row(operator: Operator, parts: Parts, block: str, dtype: str) -> OperatorTi
     )
 
 
-def _network_row(collective: Collective, parts: Parts, block: str, detail: str) -> OperatorTime:
+def _network_row(collective: Collective, seconds: Number, block: str, detail: str) -> OperatorTime:
     return OperatorTime(
         name=collective.kind,
         kind="collective",
         block=block,
         detail=detail or collective.group,
-        network_bytes=where(parts.network > 0, collective.bytes, 0.0),
-        network_s=parts.network,
+        network_bytes=where(seconds > 0, collective.bytes, 0.0),
+        network_s=seconds,
     )

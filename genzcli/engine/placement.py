@@ -143,6 +143,8 @@ def place(need: Need, storage: Storage) -> tuple[dict[str, Number], Streams]:
     ahead (every layer reuses them), then by the policy; by layer, weights and cache are cut alike. The
     reserve shrinks each memory. What is too much for all is booked on the last.
     """
+    if len(storage.shelves) == 1 and not storage.stated:
+        return _alone(need, storage)
     room = [shelf.capacity * (1 - storage.reserve) for shelf in storage.shelves]
     used = {shelf.name: shelf.capacity * storage.reserve for shelf in storage.shelves}
     seconds: dict[str, Number] = {}
@@ -155,6 +157,13 @@ def place(need: Need, storage: Storage) -> tuple[dict[str, Number], Streams]:
         seconds[kind] = _seconds_a_byte(spread, storage.shelves)
     _pour(need, storage, room, used, seconds)
     return used, Streams(**seconds)
+
+
+def _alone(need: Need, storage: Storage) -> tuple[dict[str, Number], Streams]:
+    """All in the only memory there is: seconds a byte know nothing of what is in it, so they stay small."""
+    shelf = storage.shelves[0]
+    each = 1 / shelf.bandwidth
+    return {shelf.name: shelf.capacity * storage.reserve + need.total}, Streams(each, each, each)
 
 
 def _pour(

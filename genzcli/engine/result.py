@@ -106,6 +106,7 @@ class Estimate(Noun):
     """The answer to one scenario."""
 
     scenario: Scenario = noun(Scenario, "the question")
+    legal: Flag = flag("the plan can exist; False only beside others, in an array", default=True)
     fits: Flag = flag("the model and its cache fit in memory", default=False)
     why: str | None = text("what is short, by how much, when it does not fit", default=None)
     memory: Memory = noun(Memory, "per chip, busiest stage")
@@ -113,6 +114,11 @@ class Estimate(Noun):
         Memory, "the same of a draft's own chips; None where it shares the target's", default=None
     )
     metrics: Metrics = noun(Metrics, "all None when it does not fit")
-    phases: Mapping[str, Phase] = nouns(Phase, "prefill and decode (absent at one output token)")
+    phases: Mapping[str, Phase] = nouns(
+        Phase, "prefill and decode (absent at one output token); none in a brief answer"
+    )
+    bound: Number | None = other(
+        "index into BOUNDS of what bounds whole requests, prefill and all steps together", default=None
+    )
     concurrency: Number = count("requests running at once, at most what memory holds", default=1)
     assumptions: tuple[str, ...] = texts("what the engine took for granted", default=())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from genzcli.engine.ops import Operator
 from genzcli.engine.systolic import cycles
-from genzcli.numeric import ceil, clip, corner, maximum, minimum, where
+from genzcli.numeric import ceil, clip, corner, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Chip, Systolic
 from genzcli.spec.noun import Noun, noun, ratio, text
 from genzcli.spec.profile import OperatorFit, Profile
@@ -75,6 +76,7 @@ class Parts:
     """
 
     __slots__ = (
+        "_time",
         "busy_compute",
         "busy_memory",
         "busy_network",
@@ -99,10 +101,26 @@ class Parts:
         self.compute, self.memory, self.network, self.overhead = compute, memory, network, overhead
         self.busy_compute, self.busy_memory, self.busy_network = busy_compute, busy_memory, busy_network
         self.flop = flop
+        self._time: Number | None = None
 
     @property
     def time(self) -> Number:
-        return self.compute + self.memory + self.network + self.overhead
+        if self._time is None:
+            self._time = self.compute + self.memory + self.network + self.overhead
+        return self._time
+
+    def sending(self, network: Number, busy: Number) -> Parts:
+        """These parts, and a network that was not in use before."""
+        return Parts(
+            self.compute,
+            self.memory,
+            network,
+            self.overhead,
+            self.busy_compute,
+            self.busy_memory,
+            busy,
+            self.flop,
+        )
 
     def __add__(self, other: Parts) -> Parts:
         return Parts(
@@ -117,6 +135,8 @@ class Parts:
         )
 
     def __mul__(self, factor: Number) -> Parts:
+        if isinstance(factor, int) and factor == 1:
+            return self
         return Parts(
             self.compute * factor,
             self.memory * factor,
@@ -133,6 +153,14 @@ class Parts:
         if isinstance(condition, bool):
             return self if condition else other
         return Parts(*(where(condition, getattr(self, name), getattr(other, name)) for name in _PARTS))
+
+
+def joined(stretches: Iterable[Parts]) -> Parts:
+    """One after the other."""
+    total: Parts | None = None
+    for parts in stretches:
+        total = parts if total is None else total + parts
+    return Parts() if total is None else total
 
 
 # In the order of the constructor.
@@ -277,10 +305,11 @@ def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 
         kv = kv * (1.0 + (operator.sharing - 1.0) * (1.0 - fit.kv_reuse)) * slower
     compute = flop / (rates.flop_per_s * fit.compute_efficiency)
     memory = _memory_s(operator, kv, rates, fit)
-    both = corner(compute, memory, fit.corner)
+    moves = not is_array(compute) and compute == 0  # corner(0, Tm) is Tm, to the last bit
+    both = memory if moves else corner(compute, memory, fit.corner)
     if fit.lanes is not None:
         both = both / _fill(operator, fit, fit.lanes)
-    bound = compute > memory
+    bound = False if moves else compute > memory
     if rates.array is not None:
         array = array_s(operator, rates.array, rates.flop_per_s)
         bound = maximum(compute, array) > memory

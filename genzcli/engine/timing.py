@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from genzcli.engine import beside, mixers, passes
 from genzcli.engine.case import Case
 from genzcli.engine.cross import Look
-from genzcli.engine.passes import Pipeline, Setting, Tokens
+from genzcli.engine.passes import Base, Setting, Tokens
 from genzcli.engine.prompts import decoder_tokens, seen_across
 from genzcli.engine.result import OperatorTime
-from genzcli.engine.roofline import Parts
+from genzcli.engine.roofline import Parts, joined
 from genzcli.engine.spans import DecodeStep, Prefill
 from genzcli.engine.speculation import round_tokens, verified
 from genzcli.engine.table import Mix, Table
@@ -30,8 +30,8 @@ class Timing(Noun):
     """A phase before it is reported: the schedule's parts, all work done, and the operator rows."""
 
     mean: Parts = noun(Parts, "of the pass, or of the mean decode step")
-    first_s: Number = other("first decode step, or the pass")
-    last_s: Number = other("last decode step, or the pass")
+    first_s: Number = other("first decode step, or the pass; in a brief case, the mean step")
+    last_s: Number = other("last decode step, or the pass; in a brief case, the mean step")
     work: Parts = noun(Parts, "busy seconds of one chip of every stage, all micro-batches")
     away: Parts = noun(Parts, "the same on the draft model's own chips", default=Parts())
     rows: tuple[OperatorTime, ...] = other("operator rows", default=())
@@ -51,7 +51,7 @@ def prefill_of(case: Case, prompts: Number = 1) -> Timing:
     if scenario.plan.chunk is not None:
         count = ceil(together * new / scenario.plan.chunk)
         return chunk_pass(case, Chunk(tokens=together * new / count, passes=count))
-    micro = minimum(together, scenario.plan.pp)
+    micro = _microbatches(together, scenario.plan.pp)
     each = together / micro
     past = decoder_tokens(scenario.model, scenario.usecase) - new
     visits = (Prefill(sequences=each, new=new, past=past),)
@@ -136,13 +136,14 @@ def time_passes(
     """`count` equal passes, one behind the other through the pipeline, each with `fresh` prompts' worth."""
     table = Table(case)
     before = table.layers(lambda setting, name, rows: passes.run_before(setting, name, work.tokens, rows))
-    layers = before
-    for visit in visits:
-        layers = _added(layers, table.layers(_kernels_of(visit)))
-    layers = _across(case, table, layers, work, fresh)
+    inside = table.layers(_kernels_of(visits[0]))
+    for visit in visits[1:]:
+        inside = _added(inside, table.layers(_kernels_of(visit)))
+    before = _across(case, table, before, work, fresh)
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, work.tokens, rows))
-    layers = _adapted(case, work, _added(layers, after), table)
-    line = _line(case, work, layers, table, fresh)
+    layers = _adapted(case, work, _added(before, after), table)
+    bases, hops = _bases(case, work, layers, table, fresh)
+    line = passes.pipeline(case.stages, bases, inside, hops)
     parts = passes.prefill_parts(line, maximum(count, 1))
     return Timing(
         mean=parts,
@@ -170,7 +171,7 @@ def decode_of(case: Case, width: Number = 1, scored: Number | None = None) -> Ti
         return None
     steps = maximum(steps, 1)
     case = case.under("decode")
-    micro = minimum(case.requests, scenario.plan.pp)
+    micro = _microbatches(case.requests, scenario.plan.pp)
     each = case.requests / micro
     tokens = each * scenario.usecase.beams * width
     heads = tokens if scored is None else each * scenario.usecase.beams * scored
@@ -180,16 +181,17 @@ def decode_of(case: Case, width: Number = 1, scored: Number | None = None) -> Ti
     inside = table.layers(lambda setting, name, rows: _mean_kernels(setting, name, visit, steps, rows))
     before = _across(case, table, before, work, None)
     after = table.layers(lambda setting, name, rows: passes.run_after(setting, name, tokens, rows))
-    fixed = _adapted(case, work, _added(before, after), table)
-    mean = _line(case, work, _added(fixed, inside), table)
-    quiet = Table(case.under("decode", explain=False))
+    bases, hops = _bases(case, work, _adapted(case, work, _added(before, after), table), table)
+    mean = passes.pipeline(case.stages, bases, inside, hops)
+    parts = passes.decode_parts(mean, micro)
 
     def at(step: Number) -> Number:
-        found = quiet.layers(_kernels_of(visit.replace(step=step)))
-        line = _line(quiet.case, work, _added(fixed, found), quiet)
+        if case.brief:
+            return parts.time
+        found = Table(case.under("decode", explain=False)).layers(_kernels_of(visit.replace(step=step)))
+        line = passes.pipeline(case.stages, bases, found, hops)
         return passes.decode_parts(line, micro).time
 
-    parts = passes.decode_parts(mean, micro)
     return Timing(
         mean=parts,
         first_s=at(1),
@@ -226,22 +228,32 @@ def _across(
     return _added(layers, found)
 
 
-def _line(
+def _bases(
     case: Case,
     work: Tokens,
     layers: list[dict[str, Parts]],
     table: Table,
     fresh: Number | None = None,
-) -> Pipeline:
-    """The pipeline of a pass; one with `fresh` prompts runs the encoder or the vision tower on them."""
+) -> tuple[list[Base], Parts | None]:
+    """What of each stage, and between them, is the same at every step.
+
+    A pass with `fresh` prompts runs the encoder or the vision tower on them.
+    """
     model = case.scenario.model
     ends = passes.run_ends(case.settings[0], case.settings[-1], work, table.ends)
     hops = passes.all_hops(case.setting, work.tokens, case.scenario.plan.pp)
     if fresh is None or (model.encoder is None and model.vision is None):
-        return passes.pipeline(case.setting, case.stages, work, layers, ends, hops)
+        return passes.bases(case.setting, case.stages, work, layers, ends), hops
     towers = beside.run(case, fresh, table.beside)
-    hops = hops + beside.hops(case, fresh)
-    return passes.pipeline(case.setting, case.stages, work, layers, ends, hops, towers)
+    around = beside.hops(case, fresh)
+    if hops is not None and around is not None:
+        hops = hops + around
+    return passes.bases(case.setting, case.stages, work, layers, ends, towers), hops
+
+
+def _microbatches(requests: Number, pp: int) -> Number:
+    """As many as stages, if there are as many requests."""
+    return 1 if pp == 1 else minimum(requests, pp)
 
 
 def _step(case: Case, each: Number, step: Number) -> DecodeStep:
@@ -266,12 +278,12 @@ def _mean_kernels(
         return Parts()
     if mixers.is_steady(mixer):
         return passes.run_kernels(setting, name, visit.replace(until=steps), rows)
-    total, mixed = Parts(), Mix()
+    found: list[Parts] = []
+    mixed = Mix()
 
     def add(step: Number, share: Number) -> None:
-        nonlocal total
         own: list[OperatorTime] = []
-        total = total + passes.run_kernels(setting, name, visit.replace(step=step), own) * share
+        found.append(passes.run_kernels(setting, name, visit.replace(step=step), own) * share)
         mixed.add(own, share)
 
     window = mixers.bend(mixer)
@@ -281,10 +293,10 @@ def _mean_kernels(
     inside = maximum(bend, 1)
     middle, half = (inside + 1) / 2, sqrt(inside * inside - 1) / 2
     for node, weight in _NODES:
-        add(middle + node * half, weight * bend / steps)
+        add(middle + node * half, weight if window is None else weight * bend / steps)
     if window is not None:
         own_fill = clip(window, bend, steps)
         add(maximum((bend + 1 + own_fill) / 2, 1), (own_fill - bend) / steps)
         add((own_fill + 1 + steps) / 2, (steps - own_fill) / steps)
     rows.extend(mixed.rows)
-    return total
+    return joined(found)

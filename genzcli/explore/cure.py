@@ -34,7 +34,7 @@ def cures(scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int]) -
     More chips (the smallest number that does), a narrower format, a smaller batch, each alone. A
     change that neither cures nor helps is left out.
     """
-    before = estimate(scenario)
+    before = estimate(scenario, brief=True)
     found = [cure for cure in _all(scenario, slos, fixed, before) if cure is not None]
     return tuple(sorted(found, key=lambda cure: not cure.cures))
 
@@ -180,7 +180,10 @@ def _batch_for(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> C
     low, high = int(plan.dp), int(plan.batch)
 
     def passes(batch: int) -> bool:
-        return verdict(judge(estimate(scenario.replace(plan=plan.replace(batch=batch))), slos)) == "pass"
+        return (
+            verdict(judge(estimate(scenario.replace(plan=plan.replace(batch=batch)), brief=True), slos))
+            == "pass"
+        )
 
     if low >= high or not passes(low):
         return None
@@ -193,7 +196,7 @@ def _batch_for(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> C
 def _cure(change: str, scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:
     """The change's effect; None when it does not help."""
     try:
-        after = estimate(scenario)
+        after = estimate(scenario, brief=True)
     except PlanError:
         return None
     if not after.fits:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genzcli.engine import legal
 from genzcli.engine.estimate import estimate
-from genzcli.engine.result import BOUNDS, Estimate, Memory, Metrics
+from genzcli.engine.result import Memory, Metrics
 from genzcli.errors import PlanError
 from genzcli.explore.plan import NEAR, candidates, simplicity
 from genzcli.slo import failures
@@ -85,40 +84,29 @@ def _columns(case: Scenario, shape: tuple[int, ...]) -> tuple[Columns, dict[str,
     import numpy as np
 
     try:
-        possible = legal.check(case)
-        answer = estimate(case)
+        answer = estimate(case, brief=True)
     except PlanError:
         return None
 
     def column(value: Any) -> Any:
-        if value is None:
-            return np.full(shape, np.nan)
-        return np.broadcast_to(np.asarray(value, dtype=float), shape)
+        if isinstance(value, np.ndarray) and value.shape == shape and value.dtype == float:
+            return value
+        found = np.empty(shape)
+        found[...] = np.nan if value is None else value
+        return found
 
-    held = answer.memory
+    def fitting(value: Any) -> Any:
+        return column(value) if everywhere else np.where(fits, column(value), np.nan)
+
+    held, metrics, limits = answer.memory, answer.metrics, case.usecase.slo
     fits = column(answer.fits) > 0
-    found = {"legal": column(possible), "fits": column(answer.fits)}
-    found["missed"] = column(failures(answer, case.usecase.slo) if answer.phases else len(case.usecase.slo))
-    found |= {name: np.where(fits, column(getattr(answer.metrics, name)), np.nan) for name in METRICS}
+    everywhere = fits.all()
+    found = {"legal": column(answer.legal), "fits": column(answer.fits)}
+    found["missed"] = column(len(limits) if metrics.e2e_s is None else failures(answer, limits))
+    found |= {name: fitting(getattr(metrics, name)) for name in METRICS}
     found |= {name: column(getattr(held, name)) for name in MEMORY}
     found["max_batch"] = np.floor(found["max_batch"])
     found["concurrency"] = np.where(fits, column(answer.concurrency), 0)
-    found["bound"] = np.where(fits, column(_bound(answer)), np.nan)
+    found["bound"] = fitting(answer.bound)
     found |= {axis: column(getattr(case.plan, axis)) for axis in AXES}
     return found, {name: column(size) for name, size in held.tiers.items()}
-
-
-def _bound(answer: Estimate) -> Any:
-    """Index into BOUNDS of what bounds whole requests: prefill and all decode steps together."""
-    import numpy as np
-
-    if not answer.phases:
-        return None
-    steps = {"prefill": 1, "decode": answer.scenario.usecase.output_tokens - 1}
-    parts = []
-    for part in BOUNDS:
-        total: Any = 0.0
-        for name, phase in answer.phases.items():
-            total = total + getattr(phase, f"{part}_s") * steps[name]
-        parts.append(total)
-    return np.stack(np.broadcast_arrays(*parts)).argmax(axis=0)

@@ -20,7 +20,7 @@ NEAR = 1.05
 
 
 class Choice(NamedTuple):
-    """The plan taken and its answer, how many were compared, and whether any fits."""
+    """The plan taken and its brief answer, how many were compared, and whether any fits."""
 
     scenario: Scenario
     answer: Estimate
@@ -30,7 +30,7 @@ class Choice(NamedTuple):
 
 
 class _Tried(NamedTuple):
-    """One legal plan and its answer."""
+    """One legal plan and its brief answer."""
 
     scenario: Scenario
     answer: Estimate
@@ -48,7 +48,7 @@ def choose(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> Choice:
     for plan in candidates(scenario.model, scenario.plan, chips, fixed):
         case = scenario.replace(plan=plan)
         try:
-            answer = estimate(case)
+            answer = estimate(case, brief=True)
         except PlanError as error:
             trouble = trouble or error
             continue

@@ -26,7 +26,7 @@ AIMS = {
 
 
 class Fit(NamedTuple):
-    """A plan that fits and meets every objective, and its answer."""
+    """A plan that fits and meets every objective, and its brief answer."""
 
     scenario: Scenario
     answer: Estimate
@@ -57,7 +57,7 @@ def plans(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> tuple[lis
     for plan in candidates(scenario.model, scenario.plan, chips, fixed, every=True):
         case = scenario.replace(plan=plan)
         try:
-            answer = estimate(case)
+            answer = estimate(case, brief=True)
         except PlanError as error:
             why = why or str(error)
             continue

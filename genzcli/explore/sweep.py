@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Points computed together: few enough for the arrays to stay in the cache.
-BLOCK = 8192
+BLOCK = 32768
 
 
 class Numbers(NamedTuple):
@@ -101,28 +101,45 @@ def blocks(frame: Frame, axes: Sequence[Numbers], first: int = 0, last: int | No
             if start < last and start + size > first:
                 cuts = [*(slice(at, at + 1) for at in outer), part, *[slice(None)] * len(sizes[cut + 1 :])]
                 values = [axis.values[at] for axis, at in zip(axes, cuts, strict=False)]
-                block = _block(frame, axes, values)
+                block = _block(frame, axes, _open(values), tuple(len(value) for value in values))
                 yield block.part(max(first - start, 0), min(last - start, size))
             start += size
 
 
-def _block(frame: Frame, axes: Sequence[Numbers], values: list[NDArray[np.float64]]) -> Block:
-    """One block: every axis is an array along its own dimension, and the engine broadcasts."""
+def listed(frame: Frame, axes: Sequence[Numbers], first: int = 0, last: int | None = None) -> Iterator[Block]:
+    """Points `first` up to `last` of a list: the n-th one has the n-th value of every axis."""
+    last = len(axes[0].values) if last is None else last
+    for start in range(first, last, BLOCK):
+        size = min(BLOCK, last - start)
+        yield _block(frame, axes, [axis.values[start : start + size] for axis in axes], (size,))
+
+
+def _open(values: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
+    """Every axis along a dimension of its own, so that what does not depend on the others stays small."""
+    shapes = [[-1 if at == position else 1 for at in range(len(values))] for position in range(len(values))]
+    return [value.reshape(shape) for value, shape in zip(values, shapes, strict=True)]
+
+
+def _block(
+    frame: Frame, axes: Sequence[Numbers], values: list[NDArray[np.float64]], shape: tuple[int, ...]
+) -> Block:
+    """One block: the arrays of the axes broadcast to `shape` in the engine."""
     import numpy as np
 
-    shape = tuple(len(value) for value in values)
-    scenario, spread = frame.scenario, {}
-    for position, (axis, value) in enumerate(zip(axes, values, strict=True)):
-        spread[axis.name] = value.reshape([-1 if at == position else 1 for at in range(len(shape))])
-        scenario = scenario if frame.problem else axis.put(scenario, spread[axis.name])
+    size = math.prod(shape)
+    spread = {
+        axis.name: np.broadcast_to(value, shape).ravel() for axis, value in zip(axes, values, strict=True)
+    }
     if frame.problem:
-        none = {axis.name: np.ravel(np.broadcast_to(spread[axis.name], shape)) for axis in axes}
-        return Block(frame, axes, math.prod(shape), none | {"legal": np.zeros(math.prod(shape))}, {})
+        return Block(frame, axes, size, spread | {"legal": np.zeros(size)}, {})
+    scenario = frame.scenario
+    for axis, value in zip(axes, values, strict=True):
+        scenario = axis.put(scenario, value if size > 1 else plain(value.item()))  # alone, floats are faster
     with np.errstate(all="ignore"):  # illegal points are computed along and masked
         found, tiers = grid.answers(scenario, shape, frame.chips, frame.fixed)
-    columns = {key: np.ravel(np.broadcast_to(value, shape)) for key, value in (found | spread).items()}
-    held = {key: np.ravel(value) for key, value in tiers.items()}
-    return Block(frame, axes, math.prod(shape), columns, held)
+    columns = {key: value.ravel() for key, value in found.items()} | spread
+    held = {key: value.ravel() for key, value in tiers.items()}
+    return Block(frame, axes, size, columns, held)
 
 
 def why(block: Block, index: int) -> str | None:

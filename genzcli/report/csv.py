@@ -59,11 +59,11 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def line(values: Iterable[Any]) -> str:
-    """One line."""
+def lines(rows: Iterable[Iterable[Any]]) -> str:
+    """One line a row, of texts, numbers and None."""
     import csv
     import io
 
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow([_cell(value) for value in values])
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()

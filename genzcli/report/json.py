@@ -224,14 +224,7 @@ def ms(seconds: Any) -> Any:
 
 def bound(estimate: Estimate) -> str | None:
     """What bounds the request as a whole: the largest part of prefill and all decode steps."""
-    if not estimate.phases:
-        return None
-    steps = {"prefill": 1, "decode": estimate.scenario.usecase.output_tokens - 1}
-    total = {
-        part: sum(getattr(phase, f"{part}_s") * steps[name] for name, phase in estimate.phases.items())
-        for part in _PARTS
-    }
-    return max(_PARTS, key=lambda part: total[part])
+    return None if estimate.bound is None else BOUNDS[int(estimate.bound)]
 
 
 def _phase(phase: Phase | None) -> dict[str, Any] | None:

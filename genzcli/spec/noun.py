@@ -157,7 +157,7 @@ class Noun:
         state = self.__dict__
         state.update(self._defaults)
         state.update(values)
-        if state.keys() != self.fields.keys():
+        if len(state) != len(self.fields) or state.keys() != self.fields.keys():
             unknown, missing = state.keys() - self.fields.keys(), self.fields.keys() - state.keys()
             wrong = [f"needs {name}" for name in missing] + [f"has no {name}" for name in unknown]
             raise TypeError(f"{type(self).__name__} {', '.join(sorted(wrong))}")
@@ -180,4 +180,10 @@ class Noun:
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
-        return type(self)(**{**self.__dict__, **changes})
+        copy = object.__new__(type(self))
+        state = copy.__dict__
+        state.update(self.__dict__)
+        state.update(changes)
+        if len(state) != len(self.__dict__):
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(changes.keys() - self.fields))}")
+        return copy

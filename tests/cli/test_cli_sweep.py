@@ -132,7 +132,8 @@ def test_formats_hold_the_same_rows(genz: Genz) -> None:
     assert "5 of 98 points" in table
 
 
-def test_a_long_sweep_is_blocks_that_join(genz: Genz) -> None:
+def test_a_long_sweep_is_blocks_that_join(genz: Genz, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genzcli.explore.sweep.BLOCK", 1000)
     over = {"input": "1..3000/+1", "batch": "1..8"}
     rows = swept(genz, "llama-3.1-8b h100-sxm --tp 1", over)
     assert [(row["input_tokens"], row["batch"]) for row in rows] == [
