@@ -60,8 +60,8 @@ class Lever(NamedTuple):
 def levers(scenario: Scenario) -> tuple[Lever, ...]:
     """The numbers of hardware, workload, plan and profile that are not 0.
 
-    Degrees of parallelism, counts of hardware and sizes of kernels' tiles are structure; a draft's own chips are
-    another platform; shares of power add to 1, so none moves alone. A density or an oversubscription of 1
+    Degrees of parallelism, counts of hardware and sizes of kernels' tiles are structure; a draft's own chips
+    are another platform; shares of power add to 1, so none moves alone. A density or an oversubscription of 1
     says that there is none.
     """
     platform, chip = scenario.platform, scenario.platform.chip
