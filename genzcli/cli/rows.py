@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
 
-from genzcli.cli.streams import emit, say
-from genzcli.cli.sweeping import Sweep, frames_in
+from genzcli.cli.parts import Workers, parts
+from genzcli.cli.streams import Undivided, emit, say
+from genzcli.cli.sweeping import Sweep
 from genzcli.errors import PlanError, nearest
-from genzcli.explore.sweep import blocks, pareto
+from genzcli.explore.sweep import pareto
 from genzcli.report import rows as report
 
 Row = dict[str, Any]
 
-FORMATS = ("table", "csv", "ndjson", "json", "markdown")
+FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
 _TABLE_ROWS = 60
 _PATIENCE_S = 1.0
+_HERE = Workers()
 
 
 class Kept(NamedTuple):
@@ -30,43 +33,55 @@ class Kept(NamedTuple):
     pareto: str | None = None
 
 
-def write(sweep: Sweep, kept: Kept, kind: str, quiet: bool) -> None:
-    """All rows, in the format asked for."""
+def write(
+    sweep: Sweep, kept: Kept, kind: str, quiet: bool, workers: Workers = _HERE, out: str | None = None
+) -> None:
+    """All rows, in the format asked for; Parquet goes to the file `out`."""
     if kind not in FORMATS:
         near = nearest(kind, FORMATS, 1)
         meant = f"did you mean {near[0]}? " if near else ""
         raise PlanError(
             f"unknown format {kind!r}", where="--format", cure=f"{meant}choose from {', '.join(FORMATS)}"
         )
-    found = _reduced(_rows(sweep, quiet), sweep, kept)
+    if (kind == "parquet") != (out is not None):
+        what = "is for --format parquet" if out is not None else "is missing"
+        cure = "redirect stdout" if out is not None else "name the file, as --out rows.parquet"
+        raise PlanError(what, where="--out", cure=cure)
+    source = _rows(sweep, quiet, workers)
+    try:
+        _written(_reduced(source, sweep, kept), sweep, kind, out)
+    finally:
+        source.close()  # workers end with it, whoever reads no further
+
+
+def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None) -> None:
     match kind:
+        case "parquet":
+            _parquet(found, sweep, out or "")
         case "csv":
             _csv(found)
         case "ndjson":
             for row in found:
-                emit(_dumped(row))
+                _emit(_dumped(row))
         case "json":
             _json(found)
         case _:
             _page(found, sweep, kind)
 
 
-def _rows(sweep: Sweep, quiet: bool) -> Iterator[Row]:
+def _rows(sweep: Sweep, quiet: bool, workers: Workers) -> Generator[Row, None, None]:
     """Every row of the shard, with the share that is done on a terminal's stderr."""
     first, last = sweep.span
     done, began, shown = 0, time.monotonic(), False
     talk = sys.stderr.isatty() and not quiet
-    for frame, axes, start, stop in frames_in(sweep):
-        for block in blocks(frame, axes, start, stop):
-            yield from report.rows(block)
-            done += block.size
+    with closing(parts(sweep, workers)) as source:
+        for rows, points in source:
+            yield from rows
+            done += points
             if talk and time.monotonic() - began > _PATIENCE_S:
                 shown = True
-                print(
-                    f"\r{done} of {last - first} points ({done / (last - first):.0%})",
-                    end="",
-                    file=sys.stderr,
-                )
+                share = done / (last - first)
+                print(f"\r{done} of {last - first} points ({share:.0%})", end="", file=sys.stderr)
     if shown:
         say("")
 
@@ -187,8 +202,8 @@ def _csv(found: Iterable[Row]) -> None:
     for batch in _batches(found):
         if not names:
             names = list(batch[0])
-            emit(csv.line(names))
-        emit("".join(csv.line([row[name] for name in names]) for row in batch))
+            _emit(csv.line(names))
+        _emit("".join(csv.line([row[name] for name in names]) for row in batch))
 
 
 def _batches(found: Iterable[Row], size: int = 1024) -> Iterator[list[Row]]:
@@ -203,13 +218,31 @@ def _dumped(row: Row) -> str:
     return json.dumps(row, ensure_ascii=False, allow_nan=False)
 
 
+def _emit(text: str) -> None:
+    """Rows are written whole or not at all."""
+    with Undivided():
+        emit(text)
+
+
+def _parquet(found: Iterable[Row], sweep: Sweep, out: str) -> None:
+    from genzcli.cli import parquet
+
+    axes = tuple(axis.column for axis in (*sweep.slow, *sweep.fast))
+    names = tuple(dict.fromkeys((*axes, *report.NAMES)))
+    parquet.write(found, out, names, [axis.column for axis in sweep.slow])
+
+
 def _json(found: Iterable[Row]) -> None:
     """One document, written row by row."""
     emit(f'{{\n  "schema": "{report.SCHEMA}",\n  "rows": [')
     separator = ""
-    for row in found:
-        emit(f"{separator}{_dumped(row)}")
-        separator = ","
+    try:
+        for row in found:
+            _emit(f"{separator}{_dumped(row)}")
+            separator = ","
+    except KeyboardInterrupt:
+        emit('  ],\n  "interrupted": true\n}')
+        raise
     emit("  ]\n}")
 
 

@@ -22,11 +22,12 @@ def sensitivity(
     quiet: Quiet = False,
     **words: Any,
 ) -> int:
-    """Elasticities of every metric to every number of hardware, workload, plan and profile.
+    """What each number changes, and where the bottleneck moves.
 
-    The elasticity is the percentage by which a metric changes for one percent more of a number (whole
-    numbers: for the next one), parallelism held. Numbers that change nothing are left out. Then the
-    nearest value of each number at which something else bounds prefill or decode.
+    Elasticities of every metric to every number of hardware, workload, plan and profile: by how many percent
+    it changes for one percent more (whole numbers: for the next one), parallelism held. Numbers that change
+    nothing are left out. Then the nearest value of each number at which something else bounds prefill or
+    decode.
 
     \b
     Examples:
