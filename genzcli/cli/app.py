@@ -20,6 +20,7 @@ COMMANDS = {
     "compare": "genzcli.cli.compare",
     "sweep": "genzcli.cli.sweep",
     "size": "genzcli.cli.size",
+    "sensitivity": "genzcli.cli.sensitivity",
     "validate": "genzcli.cli.validate",
     "calibrate": "genzcli.cli.calibrate",
     "list": "genzcli.cli.list",

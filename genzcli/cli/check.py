@@ -6,7 +6,10 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from genzcli.cli.formats import Catalogs, ExitZero, Format, Json, Quiet, chosen
+from genzcli.cli.formats import FORMATS as COMMON
+from genzcli.cli.formats import Catalogs, ExitZero, Json, Quiet, chosen
+
+FORMATS = (*COMMON, "junit")
 
 
 class Result(NamedTuple):
@@ -22,7 +25,9 @@ class Result(NamedTuple):
 def command(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Scenario files; - is stdin.")],
     catalog: Catalogs = None,
-    format: Format = "table",
+    format: Annotated[
+        str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the answers.")
+    ] = "table",
     json: Json = False,
     quiet: Quiet = False,
     exit_zero: ExitZero = False,
@@ -37,19 +42,21 @@ def command(
     Example:
       genz run llama-3.1-70b h100-sxm -n 8 -u chat --save chat.yaml
       genz check chat.yaml
+      genz check chat.yaml --format junit > report.xml
     """
     from genzcli.cli.app import complain
     from genzcli.cli.evaluate import exit_code
     from genzcli.cli.exits import Exit, lenient, worst
     from genzcli.cli.streams import emit
 
-    kind = chosen(format, json)
+    kind = chosen(format, json, FORMATS)
     _once(files)
     results = [result for file in files for result in _answers(file, tuple(catalog or ()), kind)]
     for error in dict.fromkeys(result.error for result in results if result.error):
         complain(error)
     code = worst(Exit.BAD_INPUT if item.error else exit_code(item.answer) for item in results)
-    if any(not item.error for item in results):  # with nothing answered, stdout stays empty
+    # With nothing answered stdout stays empty, but for a report of tests: there an error is a result.
+    if kind == "junit" or any(not item.error for item in results):
         emit(_report(results, kind, quiet, code))
     return lenient(code, exit_zero)
 
@@ -106,8 +113,11 @@ def _report(results: list[Result], kind: str, quiet: bool, code: int) -> str:
         return csv.table([_record(item, csv.record) for item in results])
     from genzcli.report.pages import Outcome, check_page
 
+    outcomes = [Outcome(item.label, item.answer, item.error) for item in results]
+    if kind == "junit":
+        return _tests(results, outcomes)
     status = {0: "PASS", 1: "FAIL", 2: "ERROR", 3: "DOES NOT FIT"}[code]
-    page = check_page([Outcome(item.label, item.answer, item.error) for item in results], status, quiet)
+    page = check_page(outcomes, status, quiet)
     if kind == "markdown":
         from genzcli.report.markdown import markdown
 
@@ -115,6 +125,16 @@ def _report(results: list[Result], kind: str, quiet: bool, code: int) -> str:
     from genzcli.report.table import render
 
     return render(page, quiet)
+
+
+def _tests(results: list[Result], outcomes: list[Any]) -> str:
+    """A suite a file, in the order of the files."""
+    from genzcli.report.junit import Suite, junit
+
+    files: dict[str, list[Any]] = {}
+    for item, outcome in zip(results, outcomes, strict=True):
+        files.setdefault(item.file, []).append(outcome)
+    return junit(Suite(file, found) for file, found in files.items())
 
 
 def _object(item: Result, run_document: Any) -> dict[str, Any]:

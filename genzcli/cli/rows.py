@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from genzcli.cli.streams import emit, say
-from genzcli.cli.sweeping import Sweep, frames_in
+from genzcli.cli.parts import Workers, parts
+from genzcli.cli.streams import Undivided, emit, say
+from genzcli.cli.sweeping import Sweep
 from genzcli.errors import PlanError, nearest
-from genzcli.explore.sweep import blocks, pareto
+from genzcli.explore.sweep import pareto
 from genzcli.report import rows as report
 
 Row = dict[str, Any]
 
-FORMATS = ("table", "csv", "ndjson", "json", "markdown")
+FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
 _TABLE_ROWS = 60
 _PATIENCE_S = 1.0
+_HERE = Workers()
 
 
 class Kept(NamedTuple):
@@ -31,16 +34,31 @@ class Kept(NamedTuple):
     pareto: str | None = None
 
 
-def write(sweep: Sweep, kept: Kept, kind: str, quiet: bool) -> None:
-    """All rows, in the format asked for."""
+def write(
+    sweep: Sweep, kept: Kept, kind: str, quiet: bool, workers: Workers = _HERE, out: str | None = None
+) -> None:
+    """All rows, in the format asked for; Parquet goes to the file `out`."""
     if kind not in FORMATS:
         near = nearest(kind, FORMATS, 1)
         meant = f"did you mean {near[0]}? " if near else ""
         raise PlanError(
             f"unknown format {kind!r}", where="--format", cure=f"{meant}choose from {', '.join(FORMATS)}"
         )
-    found = _reduced(_rows(sweep, quiet), sweep, kept)
+    if (kind == "parquet") != (out is not None):
+        what = "is for --format parquet" if out is not None else "is missing"
+        cure = "redirect stdout" if out is not None else "name the file, as --out rows.parquet"
+        raise PlanError(what, where="--out", cure=cure)
+    source = _rows(sweep, quiet, workers)
+    try:
+        _written(_reduced(source, sweep, kept), sweep, kind, out)
+    finally:
+        source.close()  # workers end with it, whoever reads no further
+
+
+def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None) -> None:
     match kind:
+        case "parquet":
+            _parquet(found, sweep, out or "")
         case "csv":
             _csv(found)
         case "ndjson":
@@ -51,22 +69,19 @@ def write(sweep: Sweep, kept: Kept, kind: str, quiet: bool) -> None:
             _page(found, sweep, kind)
 
 
-def _rows(sweep: Sweep, quiet: bool) -> Iterator[Row]:
+def _rows(sweep: Sweep, quiet: bool, workers: Workers) -> Generator[Row, None, None]:
     """Every row of the shard, with the share that is done on a terminal's stderr."""
     first, last = sweep.span
     done, began, shown = 0, time.monotonic(), False
     talk = sys.stderr.isatty() and not quiet
-    for frame, axes, start, stop in frames_in(sweep):
-        for block in blocks(frame, axes, start, stop):
-            yield from report.rows(block)
-            done += block.size
+    with closing(parts(sweep, workers)) as source:
+        for rows, points in source:
+            yield from rows
+            done += points
             if talk and time.monotonic() - began > _PATIENCE_S:
                 shown = True
-                print(
-                    f"\r{done} of {last - first} points ({done / (last - first):.0%})",
-                    end="",
-                    file=sys.stderr,
-                )
+                share = done / (last - first)
+                print(f"\r{done} of {last - first} points ({share:.0%})", end="", file=sys.stderr)
     if shown:
         say("")
 
@@ -187,16 +202,16 @@ def _csv(found: Iterable[Row]) -> None:
     for batch in _batches(found):
         if not names:
             names = list(batch[0])
-            emit(lines([names]))
+            _emit(lines([names]))
         # Cell by cell in Python would take longer than the answers; of all columns one is a flag.
         for row in batch:
             row["fits"] = "true" if row["fits"] else "false"
-        emit(lines(map(itemgetter(*names), batch)))
+        _emit(lines(map(itemgetter(*names), batch)))
 
 
 def _ndjson(found: Iterable[Row]) -> None:
     for batch in _batches(found):
-        emit("\n".join(map(_dumper(), batch)))
+        _emit("\n".join(map(_dumper(), batch)))
 
 
 def _batches(found: Iterable[Row], size: int = 1024) -> Iterator[list[Row]]:
@@ -212,13 +227,31 @@ def _dumper() -> Callable[[Row], str]:
     return json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
+def _emit(text: str) -> None:
+    """Rows are written whole or not at all."""
+    with Undivided():
+        emit(text)
+
+
+def _parquet(found: Iterable[Row], sweep: Sweep, out: str) -> None:
+    from genzcli.cli import parquet
+
+    axes = tuple(axis.column for axis in (*sweep.slow, *sweep.fast))
+    names = tuple(dict.fromkeys((*axes, *report.NAMES)))
+    parquet.write(found, out, names, [axis.column for axis in sweep.slow])
+
+
 def _json(found: Iterable[Row]) -> None:
     """One document, written row by row."""
     emit(f'{{\n  "schema": "{report.SCHEMA}",\n  "rows": [')
     separator = ""
-    for batch in _batches(found):
-        emit(separator + "\n,".join(map(_dumper(), batch)))
-        separator = ","
+    try:
+        for batch in _batches(found):
+            _emit(separator + "\n,".join(map(_dumper(), batch)))
+            separator = ","
+    except KeyboardInterrupt:
+        emit('  ],\n  "interrupted": true\n}')
+        raise
     emit("  ]\n}")
 
 

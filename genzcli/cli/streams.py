@@ -43,6 +43,37 @@ def _look_alike(error: UnicodeError) -> tuple[str, int]:
     return "".join(_ASCII.get(sign, "?") for sign in signs), error.end
 
 
+class Undivided:
+    """While it lasts, Ctrl-C waits: what is being written is written whole. A second one does not wait.
+
+    Elsewhere than in the main thread, or where somebody else takes the signal, it does nothing.
+    """
+
+    def __enter__(self) -> None:
+        import signal
+
+        self._asked = False
+        self._plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._plain:
+            try:
+                signal.signal(signal.SIGINT, self._later)
+            except ValueError:  # not the main thread
+                self._plain = False
+
+    def _later(self, *_: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._plain:
+            import signal
+
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            if self._asked:
+                raise KeyboardInterrupt
+
+
 def emit(text: str) -> None:
     """Data: one text, written whole, ending in a newline."""
     _write(sys.stdout, text if text.endswith("\n") or not text else text + "\n")

@@ -7,7 +7,7 @@ import typer
 from genzcli.cli.formats import Quiet
 from genzcli.cli.question import asks
 
-FORMATS = ("table", "csv", "ndjson", "json", "markdown")
+FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
 
 
 def sweep(
@@ -47,6 +47,22 @@ def sweep(
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N equal parts, I from 1.")
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", help="Workers; alone it means so many processes.", min=1),
+    ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            metavar="processes|dask|ray",
+            help="Who computes; the rows and their order stay. The cluster of DASK_SCHEDULER_ADDRESS or "
+            "RAY_ADDRESS, else workers here.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Where Parquet is written.")
+    ] = None,
     format: Annotated[
         str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the rows.")
     ] = "table",
@@ -65,12 +81,15 @@ def sweep(
       genz sweep llama-3.1-70b h100-sxm -n 8 --over batch=1..256 --over tp=2,4,8
       genz sweep llama-3.1-8b --over hardware=l40s,tpu-v6e --over batch=1..64 --pareto tpot_ms,requests_per_s
       genz sweep dense-5t paper-npu-32 --over memory.hbm.bandwidth=*0.5..*4/log9 --format csv
+      genz sweep llama-3.1-8b h100-sxm --over batch=1..512/+1 --over input=1..9000/+9 --jobs 8 --format ndjson
     """
+    from genzcli.cli.parts import Workers
     from genzcli.cli.rows import Kept, write
     from genzcli.cli.sweeping import plan_of
 
     kept = Kept(tuple(where or ()), sort, top, pareto)
-    write(plan_of(model, hardware, tuple(over or ()), words, shard), kept, "json" if json else format, quiet)
+    asked = plan_of(model, hardware, tuple(over or ()), words, shard)
+    write(asked, kept, "json" if json else format, quiet, Workers(executor, jobs), out)
     return 0
 
 

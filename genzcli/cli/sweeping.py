@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import islice, product
+from math import prod
 from typing import Any, NamedTuple
 
 from genzcli.catalog import path as paths
@@ -85,14 +86,18 @@ class Sweep(NamedTuple):
             for axis in (*self.slow, *self.fast)
         }
 
-    def frames(self) -> Iterator[tuple[Frame, tuple[Numbers, ...]]]:
-        """Every combination of the slow axes, with the axes of numbers inside it."""
-        for texts in product(*(axis.texts for axis in self.slow)):
+    def frames(self, first: int, last: int) -> Iterator[tuple[Frame, tuple[Numbers, ...], int]]:
+        """Combinations of the slow axes with points in a span, their axes of numbers and first points."""
+        inside = prod(len(axis.texts) for axis in self.fast)
+        for index, texts in enumerate(product(*(axis.texts for axis in self.slow))):
+            if index * inside >= last or (index + 1) * inside <= first:
+                continue
             request, labels = self.base, {}
             for axis, text in zip(self.slow, texts, strict=True):
                 request = changed(request, f"{axis.word}={text}", axis.where)
                 labels[axis.column] = int(text) if axis.word in AXES and text.isdigit() else text
-            yield self._frame(request, labels)
+            frame, numbers = self._frame(request, labels)
+            yield frame, numbers, index * inside
 
     def _frame(self, request: Request, labels: dict[str, Any]) -> tuple[Frame, tuple[Numbers, ...]]:
         loaded, problem = self.trial, ""
@@ -220,12 +225,7 @@ def _value_at(parts: Mapping[str, Noun], axis: Axis, text: str) -> float:
     return float(paths.get(new, root, keys))
 
 
-def frames_in(sweep: Sweep) -> Iterator[tuple[Frame, tuple[Numbers, ...], int, int]]:
-    """Frames of the shard, and the first and last point of each that belongs to it."""
-    first, last = sweep.span
-    start = 0
-    for frame, numbers in sweep.frames():
-        inside = count(numbers)
-        if start < last and start + inside > first:
-            yield frame, numbers, max(first - start, 0), min(last - start, inside)
-        start += inside
+def frames_in(sweep: Sweep, first: int, last: int) -> Iterator[tuple[Frame, tuple[Numbers, ...], int, int]]:
+    """Frames with points in a span, and the first and last point of each that belongs to it."""
+    for frame, numbers, start in sweep.frames(first, last):
+        yield frame, numbers, max(first - start, 0), min(last - start, count(numbers))

@@ -253,9 +253,9 @@ def check_page(outcomes: Sequence[Outcome], status: str, quiet: bool = False) ->
     answers = [item.answer for item in outcomes if item.answer is not None]
     columns = ("verdict", "scenario", "model", "on", "TTFT", "TPOT", "tokens/s")
     tables = [Table("", columns, "llllrrr", tuple(map(_line, outcomes)))]
-    reasons = tuple((item.name, reason) for item in outcomes if (reason := _reason(item)))
+    reasons = tuple((item.name, why) for item in outcomes if (why := reason(item)))
     if quiet:
-        bad = [item for item in outcomes if _reason(item)]
+        bad = [item for item in outcomes if reason(item)]
         return Page(status, (_tally(outcomes), *(f"{_verdict(item)}  {item.name}" for item in bad)))
     if reasons:
         tables.append(Table("Why", ("scenario", "reason"), "ll", reasons))
@@ -306,7 +306,8 @@ def _line(item: Outcome) -> tuple[str, ...]:
     )
 
 
-def _reason(item: Outcome) -> str:
+def reason(item: Outcome) -> str:
+    """Why a scenario did not pass; empty where it did."""
     if item.answer is None:
         return item.error
     failed = ", ".join(objective(judged) for judged in item.answer.judged if not judged.passed)

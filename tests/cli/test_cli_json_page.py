@@ -120,3 +120,18 @@ def test_every_key_of_validate_is_on_the_page(genz: Genz) -> None:
     met = {path for path, _ in walk(document) if path not in own}
     met = {path.replace("predicted_time_us", "predicted_*") for path in met}
     assert met | {"rows[].flags[]", "groups[].*"} == set(page)
+
+
+def test_every_key_of_sensitivity_is_on_the_page(genz: Genz) -> None:
+    met: set[str] = set()
+    page = rows("sensitivity")
+    for words in ("llama-3.1-8b tpu-v6e", "llama-3.1-8b h100-sxm -o 1", "llama-3.1-70b h100-sxm"):
+        document = genz("sensitivity", *words.split(), "--json").json
+        for path, value in walk(document | {"scenario": {}}):
+            key = re.sub(r"(elasticities|more_of_it)\.\w+", r"\1.*", path)
+            if key in ("bounds", "parameters[].elasticities", "parameters[].more_of_it"):
+                continue
+            kind, null = page[key]
+            assert null != "never" if value is None else isinstance(value, TYPES[kind]), (key, value)
+            met.add(key)
+    assert met == set(page)
