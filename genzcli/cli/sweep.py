@@ -11,7 +11,7 @@ FORMATS = ("table", "csv", "ndjson", "json", "markdown")
 
 
 def sweep(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="As for `genz run`; or a scenario file.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="As for `genz run`; or a scenario file with `over:`.")],
     hardware: Annotated[
         str | None, typer.Argument(metavar="HARDWARE", help="Chip or platform; none where --over names them.")
     ] = None,
@@ -58,13 +58,14 @@ def sweep(
 
     Words that change the structure (model, hardware, precision, tp, …) vary slowest, then the numbers in
     the order given, the last one fastest. What does not fit is a row with the reason. Every row is what
-    `genz run` answers at that point.
+    `genz run` answers at that point. A scenario file says the same: `over:` maps words to values.
 
     \b
     Examples:
       genz sweep llama-3.1-70b h100-sxm -n 8 --over batch=1..256 --over tp=2,4,8
       genz sweep llama-3.1-8b --over hardware=l40s,tpu-v6e --over batch=1..64 --pareto tpot_ms,requests_per_s
       genz sweep dense-5t paper-npu-32 --over memory.hbm.bandwidth=*0.5..*4/log9 --format csv
+      genz sweep docs/studies/scaling-prefill.yaml --format csv
     """
     from genzcli.cli.rows import Kept, write
     from genzcli.cli.sweeping import plan_of
