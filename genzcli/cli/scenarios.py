@@ -120,7 +120,7 @@ def read_sweep(path: str, catalogs: tuple[str, ...] = ()) -> tuple[Request, tupl
     for word, item in first.items():
         if word in entry.found:
             raise CatalogError(f"{word} is swept and given", where=item.where, cure="keep one")
-    spare = {word: first[word].values[0] for word in ("model", "hardware") if word in first}
+    spare = {word: item.values[0] for word, item in first.items() if word in ("model", "hardware")}
     return _request(entry, None, folder, catalogs, spare), over
 
 

@@ -11,7 +11,9 @@ FORMATS = ("table", "csv", "ndjson", "json", "markdown")
 
 
 def sweep(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="As for `genz run`; or a scenario file with `over:`.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="As for `genz run`; or a scenario file with `over:`.")
+    ],
     hardware: Annotated[
         str | None, typer.Argument(metavar="HARDWARE", help="Chip or platform; none where --over names them.")
     ] = None,
