@@ -28,6 +28,12 @@ class Kept(NamedTuple):
     sort: str | None = None
     top: int | None = None
     pareto: str | None = None
+    columns: str | None = None
+
+    def names(self, sweep: Sweep) -> tuple[str, ...]:
+        """The columns asked for; none means all."""
+        asked = (self.columns or "").split(",") if self.columns is not None else ()
+        return tuple(_column(name.strip(), _known(sweep), "--columns") for name in asked)
 
 
 def write(sweep: Sweep, kept: Kept, kind: str, quiet: bool) -> None:
@@ -38,7 +44,10 @@ def write(sweep: Sweep, kept: Kept, kind: str, quiet: bool) -> None:
         raise PlanError(
             f"unknown format {kind!r}", where="--format", cure=f"{meant}choose from {', '.join(FORMATS)}"
         )
+    names = kept.names(sweep)
     found = _reduced(_rows(sweep, quiet), sweep, kept)
+    if names and kind in ("csv", "ndjson", "json"):
+        found = ({name: row[name] for name in names} for row in found)
     match kind:
         case "csv":
             _csv(found)
@@ -48,7 +57,7 @@ def write(sweep: Sweep, kept: Kept, kind: str, quiet: bool) -> None:
         case "json":
             _json(found)
         case _:
-            _page(found, sweep, kind)
+            _page(found, sweep, kind, names)
 
 
 def _rows(sweep: Sweep, quiet: bool) -> Iterator[Row]:
@@ -84,7 +93,7 @@ _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _reduced(found: Iterable[Row], sweep: Sweep, kept: Kept) -> Iterator[Row]:
-    known = (*report.NAMES, *(axis.column for axis in (*sweep.slow, *sweep.fast)))
+    known = _known(sweep)
     for text in kept.where:
         test = _test(text, known)
         found = filter(test, found)
@@ -93,6 +102,10 @@ def _reduced(found: Iterable[Row], sweep: Sweep, kept: Kept) -> Iterator[Row]:
     if kept.sort is not None:
         found = _sorted(found, kept.sort, known, kept.top)
     return islice(found, kept.top)
+
+
+def _known(sweep: Sweep) -> tuple[str, ...]:
+    return (*report.NAMES, *(axis.column for axis in (*sweep.slow, *sweep.fast)))
 
 
 def _column(name: str, known: tuple[str, ...], where: str) -> str:
@@ -213,7 +226,7 @@ def _json(found: Iterable[Row]) -> None:
     emit("  ]\n}")
 
 
-def _page(found: Iterable[Row], sweep: Sweep, kind: str) -> None:
+def _page(found: Iterable[Row], sweep: Sweep, kind: str, names: tuple[str, ...]) -> None:
     shown: list[Row] = []
     more = 0
     for row in found:
@@ -222,7 +235,7 @@ def _page(found: Iterable[Row], sweep: Sweep, kind: str) -> None:
         else:
             more += 1
     first, last = sweep.span
-    page = report.page(shown, sweep.units, last - first, more)
+    page = report.page(shown, sweep.units, last - first, more, names)
     if kind == "markdown":
         from genzcli.report.markdown import markdown
 

@@ -46,6 +46,12 @@ def sweep(
             "which way.",
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", metavar="COLUMN,…", help="Only these, as ttft_ms,used_bytes; a table keeps the axes."
+        ),
+    ] = None,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N equal parts, I from 1.")
     ] = None,
@@ -72,7 +78,7 @@ def sweep(
     from genzcli.cli.rows import Kept, write
     from genzcli.cli.sweeping import plan_of
 
-    kept = Kept(tuple(where or ()), sort, top, pareto)
+    kept = Kept(tuple(where or ()), sort, top, pareto, columns)
     write(plan_of(model, hardware, tuple(over or ()), words, shard), kept, "json" if json else format, quiet)
     return 0
 

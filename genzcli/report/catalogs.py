@@ -236,7 +236,8 @@ def outliers_page(found: Sequence[Any]) -> Page:
     heads = ("chip", "ratio", "value", "median", "factor", "of")
     tables = (Table("", heads, "llrrrl", rows),) if rows else ()
     meaning = (
-        "the median of the chips of its class that are sold, of all where these are fewer than five; listed is "
-        "what is over 2 times and 4 median deviations off; compute is dense, 16 bit; memory the first storage"
+        "the median of the chips of its class that are sold, of all where these are fewer than five; listed "
+        "is what is over 2 times and 4 median deviations off; compute is dense, 16 bit; memory the first "
+        "storage"
     )
     return Page("", (f"{len(rows)} outliers",), tables=tables, notes=(("Compared with", meaning),))

@@ -241,3 +241,14 @@ def test_a_sweep_is_no_scenario(genz: Genz, command: str) -> None:
     Path("study.yaml").write_text(STUDY, encoding="utf-8")
     ended = genz(command, "study.yaml")
     assert ended.code == 2 and "genz sweep FILE" in ended.err and "study.yaml:7" in ended.err
+
+
+def test_columns_that_are_asked_for(genz: Genz) -> None:
+    words = ("sweep", "llama-3.1-8b", "h100-sxm", "--over", "batch=1,2")
+    whole = genz(*words, "--json").json["rows"]
+    rows = genz(*words, "--columns", "used_bytes, tpot_ms", "--json").json["rows"]
+    assert rows == [{key: row[key] for key in ("used_bytes", "tpot_ms")} for row in whole]
+    table = genz(*words, "--columns", "used_bytes,fits").out
+    assert "used GB" in table and "yes" in table and "TTFT" not in table and "batch" in table
+    ended = genz(*words, "--columns", "tpo_ms")
+    assert ended.code == 2 and "tpot_ms" in ended.err
