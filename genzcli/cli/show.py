@@ -24,7 +24,7 @@ def command(
     ] = False,
     quiet: Quiet = False,
 ) -> int:
-    """One entry, or all entries of that name, with sources; several of one kind side by side.
+    """One entry with its sources, or several side by side.
 
     \b
     Examples:
