@@ -91,9 +91,10 @@ def _questions(model: str, hardware: list[str], changes: list[str], words: dict[
     """(name, request, place) of each column: the first is what the others are compared with."""
     from genzcli.cli.question import changed
     from genzcli.cli.request import from_flags
+    from genzcli.cli.sweeping import is_scenario
     from genzcli.errors import GenzError
 
-    if _is_scenario(model):
+    if is_scenario(model):
         found = _of_files([model, *hardware], words)
     elif not hardware:
         raise GenzError(
@@ -107,18 +108,6 @@ def _questions(model: str, hardware: list[str], changes: list[str], words: dict[
         cure = "name further hardware, or a change, as --change precision=fp8"
         raise GenzError("there is nothing to compare with", where="HARDWARE", cure=cure)
     return found
-
-
-def _is_scenario(path: str) -> bool:
-    """A YAML file that names its hardware is a question, not a model."""
-    import os
-
-    from genzcli.catalog.document import read
-
-    if not path.endswith((".yaml", ".yml")) or not os.path.isfile(path):
-        return False
-    entries = read(path).entries or {}
-    return "hardware" in entries or "scenarios" in entries
 
 
 def _of_files(paths: list[str], words: dict[str, Any]) -> list[Any]:

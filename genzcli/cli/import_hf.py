@@ -22,7 +22,7 @@ def command(
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file [stdout].")
     ] = None,
 ) -> int:
-    """Turn a Hugging Face config.json into a model file with sources.
+    """Turn a Hugging Face config.json into a cited model file.
 
     What a model file cannot say is refused, or where it is small said in a comment. `genz run` takes a
     config.json as it is.

@@ -19,6 +19,13 @@ def command(
         list[str] | None,
         typer.Argument(metavar="[DIR|FILE…]", help="Catalogs, or single files [the search path]."),
     ] = None,
+    outliers: Annotated[
+        bool,
+        typer.Option(
+            "--outliers",
+            help="List chips far from others of their class: ridge point, memory, power, rent.",
+        ),
+    ] = False,
     format: Format = "table",
     json: Json = False,
     quiet: Quiet = False,
@@ -32,15 +39,22 @@ def command(
     Example:
       genz lint ./my-catalog
       genz lint my-chip.yaml
+      genz lint --outliers
     """
     from genzcli.catalog.load import Catalog
     from genzcli.cli.exits import Exit
     from genzcli.cli.streams import emit
+    from genzcli.errors import GenzError
 
     form = chosen(format, json)
     files = [place for place in places or () if not os.path.isdir(place) and _is_file(place)]
     folders = [place for place in places or () if place not in files]
     catalog = Catalog(folders, by="DIR")
+    if outliers:
+        if files:
+            raise GenzError("outliers are those of whole catalogs", where="--outliers", cure="name a folder")
+        emit(_outliers(catalog, folders, form, quiet))
+        return Exit.OK
     entries, found = _searched(catalog, folders) if folders or not files else ([], [])
     for path in files:
         entry, findings = _single(path, catalog)
@@ -127,3 +141,24 @@ def _report(found: list[Any], files: int, form: str, quiet: bool) -> str:
     from genzcli.report.catalogs import lint_page
 
     return draw(lint_page(found, files), form, quiet)
+
+
+def _outliers(catalog: Any, folders: list[str], form: str, quiet: bool) -> str:
+    """What stands out; chips of the folders alone where some are named, beside all that are known."""
+    from genzcli.catalog.outliers import outliers
+
+    named = {entry.name for entry in catalog.entries("chips") if _inside(entry.path, folders)}
+    found = [item for item in outliers(catalog) if item.chip in named]
+    if form in ("json", "csv"):
+        records = [{**item._asdict(), "factor": item.factor} for item in found]
+        if form == "csv":
+            from genzcli.report import csv
+
+            return csv.table(records or [{}])
+        from genzcli.report.json import dumps
+
+        return dumps({"schema": "genz.outliers/1", "outliers": records})
+    from genzcli.cli.list import draw
+    from genzcli.report.catalogs import outliers_page
+
+    return draw(outliers_page(found), form, quiet)

@@ -32,6 +32,12 @@ class Kept(NamedTuple):
     sort: str | None = None
     top: int | None = None
     pareto: str | None = None
+    columns: str | None = None
+
+    def names(self, sweep: Sweep) -> tuple[str, ...]:
+        """The columns asked for; none means all."""
+        asked = (self.columns or "").split(",") if self.columns is not None else ()
+        return tuple(_column(name.strip(), _known(sweep), "--columns") for name in asked)
 
 
 def write(
@@ -48,17 +54,21 @@ def write(
         what = "is for --format parquet" if out is not None else "is missing"
         cure = "redirect stdout" if out is not None else "name the file, as --out rows.parquet"
         raise PlanError(what, where="--out", cure=cure)
+    names = kept.names(sweep)
     source = _rows(sweep, quiet, workers)
+    found = _reduced(source, sweep, kept)
+    if names and kind in ("csv", "ndjson", "json", "parquet"):
+        found = ({name: row[name] for name in names} for row in found)
     try:
-        _written(_reduced(source, sweep, kept), sweep, kind, out)
+        _written(found, sweep, kind, out, names)
     finally:
         source.close()  # workers end with it, whoever reads no further
 
 
-def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None) -> None:
+def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None, names: tuple[str, ...]) -> None:
     match kind:
         case "parquet":
-            _parquet(found, sweep, out or "")
+            _parquet(found, sweep, out or "", names)
         case "csv":
             _csv(found)
         case "ndjson":
@@ -66,7 +76,7 @@ def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None) -> 
         case "json":
             _json(found)
         case _:
-            _page(found, sweep, kind)
+            _page(found, sweep, kind, names)
 
 
 def _rows(sweep: Sweep, quiet: bool, workers: Workers) -> Generator[Row, None, None]:
@@ -99,7 +109,7 @@ _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _reduced(found: Iterable[Row], sweep: Sweep, kept: Kept) -> Iterator[Row]:
-    known = (*report.NAMES, *(axis.column for axis in (*sweep.slow, *sweep.fast)))
+    known = _known(sweep)
     for text in kept.where:
         test = _test(text, known)
         found = filter(test, found)
@@ -108,6 +118,10 @@ def _reduced(found: Iterable[Row], sweep: Sweep, kept: Kept) -> Iterator[Row]:
     if kept.sort is not None:
         found = _sorted(found, kept.sort, known, kept.top)
     return islice(found, kept.top)
+
+
+def _known(sweep: Sweep) -> tuple[str, ...]:
+    return (*report.NAMES, *(axis.column for axis in (*sweep.slow, *sweep.fast)))
 
 
 def _column(name: str, known: tuple[str, ...], where: str) -> str:
@@ -204,9 +218,10 @@ def _csv(found: Iterable[Row]) -> None:
             names = list(batch[0])
             _emit(lines([names]))
         # Cell by cell in Python would take longer than the answers; of all columns one is a flag.
-        for row in batch:
+        for row in batch if "fits" in names else ():
             row["fits"] = "true" if row["fits"] else "false"
-        _emit(lines(map(itemgetter(*names), batch)))
+        cells = map(itemgetter(*names), batch)
+        _emit(lines(cells if len(names) > 1 else ((cell,) for cell in cells)))
 
 
 def _ndjson(found: Iterable[Row]) -> None:
@@ -233,11 +248,11 @@ def _emit(text: str) -> None:
         emit(text)
 
 
-def _parquet(found: Iterable[Row], sweep: Sweep, out: str) -> None:
+def _parquet(found: Iterable[Row], sweep: Sweep, out: str, chosen: tuple[str, ...]) -> None:
     from genzcli.cli import parquet
 
     axes = tuple(axis.column for axis in (*sweep.slow, *sweep.fast))
-    names = tuple(dict.fromkeys((*axes, *report.NAMES)))
+    names = chosen or tuple(dict.fromkeys((*axes, *report.NAMES)))
     parquet.write(found, out, names, [axis.column for axis in sweep.slow])
 
 
@@ -255,7 +270,7 @@ def _json(found: Iterable[Row]) -> None:
     emit("  ]\n}")
 
 
-def _page(found: Iterable[Row], sweep: Sweep, kind: str) -> None:
+def _page(found: Iterable[Row], sweep: Sweep, kind: str, names: tuple[str, ...]) -> None:
     shown: list[Row] = []
     more = 0
     for row in found:
@@ -264,7 +279,7 @@ def _page(found: Iterable[Row], sweep: Sweep, kind: str) -> None:
         else:
             more += 1
     first, last = sweep.span
-    page = report.page(shown, sweep.units, last - first, more)
+    page = report.page(shown, sweep.units, last - first, more, names)
     if kind == "markdown":
         from genzcli.report.markdown import markdown
 

@@ -173,7 +173,7 @@ def command(
     quiet: Quiet = False,
     exit_zero: ExitZero = False,
 ) -> int:
-    """Latency, memory, energy and cost of one model on one platform.
+    """Latency, memory, energy and cost of a model on a platform.
 
     The exit code is the verdict: 0 done or passed, 1 an SLO failed, 2 bad input, 3 does not fit.
 

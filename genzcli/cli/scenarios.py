@@ -1,10 +1,13 @@
-"""Scenario files: the words of `run` in YAML, one scenario or a list that shares what stands beside it."""
+"""Scenario files: the words of `run` in YAML, one scenario or a list that shares what stands beside it.
+
+With `over:`, a mapping of words to values, one scenario is a sweep.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from genzcli.catalog import check
 from genzcli.catalog.document import Node, join, parse, read
@@ -17,12 +20,12 @@ _SAME = {"input_tokens": "input", "output_tokens": "output"}
 _SPECIAL = ("places",)
 _PATHS = ("model", "hardware", "usecase", "stack", "draft", "draft_hardware")
 WORDS = tuple(word for word in Request._fields if word not in _SPECIAL)
-_KNOWN = [*WORDS, *_SAME, "scenarios"]
+_KNOWN = [*WORDS, *_SAME, "scenarios", "over"]
 #: The short flags, which a file does not have.
 _SHORT = {"n": "chips", "b": "batch", "u": "usecase", "i": "input", "o": "output"}
 #: Flags that say how to answer, not what.
 _OUTPUT = ("format", "json", "csv", "markdown", "quiet", "explain", "save", "exit_zero")
-_TABLES = ("slo", "set", "catalog", "precision", "scenarios")
+_TABLES = ("slo", "set", "catalog", "precision", "scenarios", "over")
 _LARGEST = 1 << 20  # bytes, as for a file
 _TOP = "write `model: NAME` and `hardware: NAME` lines; a list stands under `scenarios:`"
 
@@ -43,7 +46,7 @@ class Entry:
                 raise CatalogError(f"{key!r} and {seen[word]!r} are the same", where=where, cure="keep one")
             seen[word] = key
             if value.items is not None and word not in _TABLES:
-                cure = "give one value, and a scenario for each under `scenarios:`; sweeps are not read here"
+                cure = "give one value; a scenario for each stands under `scenarios:`, a sweep under `over:`"
                 raise CatalogError("holds a list", where=where, cure=cure)
             if word != "scenarios":
                 self.found[word] = (value, _inside(place, key))
@@ -73,6 +76,7 @@ def read_file(path: str, catalogs: tuple[str, ...] = ()) -> Iterator[Request | G
     try:
         root = parse(_stdin(), "stdin", _TOP) if path == "-" else read(path, _TOP)
         shared, members = _members(root)
+        _no_sweep(root, "")
     except GenzError as error:
         yield error
         return
@@ -81,9 +85,58 @@ def read_file(path: str, catalogs: tuple[str, ...] = ()) -> Iterator[Request | G
         try:
             place = f"scenario {position + 1}" if member is not root else ""
             entry = Entry(member, shared.found if member is not root else {}, place)
+            _no_sweep(member, place)
             yield _request(entry, shared if member is not root else None, folder, catalogs)
         except GenzError as error:
             yield error
+
+
+def _no_sweep(node: Node, place: str) -> None:
+    if "over" in (node.entries or {}):
+        where = node.key_where("over", _inside(place, "over"))
+        cure = "run it with `genz sweep FILE`, or give one value of each word in place of `over:`"
+        raise CatalogError("describes a sweep, not a scenario", where=where, cure=cure)
+
+
+class Ranges(NamedTuple):
+    """A word or path of `over:`, and its values as written."""
+
+    word: str
+    values: tuple[str, ...]
+    is_list: bool
+    where: str
+
+
+def read_sweep(path: str, catalogs: tuple[str, ...] = ()) -> tuple[Request, tuple[Ranges, ...]]:
+    """The one scenario of a file with what it is swept over; model and hardware may be swept alone."""
+    root = parse(_stdin(), "stdin", _TOP) if path == "-" else read(path, _TOP)
+    entry = Entry(root, {}, "")
+    if "scenarios" in (root.entries or {}):
+        cure = "keep one scenario with `over:`, or use `genz check` or `genz compare`"
+        raise CatalogError("a list is not swept", where=root.key_where("scenarios", "scenarios"), cure=cure)
+    folder = "" if path == "-" else os.path.dirname(path)
+    over = _ranges(*entry.found["over"], folder) if "over" in entry.found else ()
+    first = {item.word: item for item in over}
+    for word, item in first.items():
+        if word in entry.found:
+            raise CatalogError(f"{word} is swept and given", where=item.where, cure="keep one")
+    spare = {word: item.values[0] for word, item in first.items() if word in ("model", "hardware")}
+    return _request(entry, None, folder, catalogs, spare), over
+
+
+def _ranges(node: Node, path: str, folder: str) -> tuple[Ranges, ...]:
+    found = []
+    for key, value in node.mapping(path).items():
+        where = node.key_where(key, join(path, key))
+        members = [value] if value.items is None else value.sequence(join(path, key))
+        texts = tuple(member.text(join(path, key)) for member in members)
+        if key in _PATHS:
+            texts = tuple(_beside(text, folder) for text in texts)
+        found.append(Ranges(_SAME.get(key, key), texts, value.items is not None, where))
+    if not found:
+        cure = "name a word with its values, as `batch: 1..64` or `tp: [1, 2, 4]`"
+        raise CatalogError("sweeps nothing", where=node.where(path), cure=cure)
+    return tuple(found)
 
 
 def _stdin() -> str:
@@ -123,14 +176,21 @@ def _members(root: Node) -> tuple[Entry, list[Node]]:
     return shared, members
 
 
-def _request(entry: Entry, shared: Entry | None, folder: str, catalogs: tuple[str, ...]) -> Request:
-    words: dict[str, str] = {}
+def _request(
+    entry: Entry,
+    shared: Entry | None,
+    folder: str,
+    catalogs: tuple[str, ...],
+    spare: Mapping[str, str] | None = None,
+) -> Request:
+    """The words of a scenario; `spare` has those that a sweep fills in."""
+    words: dict[str, str] = dict(spare or {})
     for word in ("model", "hardware"):
-        if word not in entry.found:
+        if word not in entry.found and word not in words:
             raise CatalogError(f"{word!r} is missing", where=entry.node.where(), cure=f"add `{word}: NAME`")
     places = {word: node.where(path) for word, (node, path) in entry.found.items()}
     for word, (node, path) in entry.found.items():
-        if word in ("slo", "set", "place", "catalog"):
+        if word in ("slo", "set", "place", "catalog", "over"):
             continue
         words[word] = _precision(node, path) if word == "precision" else node.text(path)
         if word in _PATHS:

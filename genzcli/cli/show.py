@@ -1,4 +1,4 @@
-"""`genz show`: one entry of the catalogs, with every number and its source."""
+"""`genz show`: entries of the catalogs, with every number and its source; several side by side."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from genzcli.cli.formats import Catalogs, Format, Json, Quiet, chosen
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Model, chip, platform, use case or profile.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME…", help="Model, chip, platform, use case or profile; several side by side."
+        ),
+    ],
     catalog: Catalogs = None,
     format: Format = "table",
     json: Json = False,
@@ -19,25 +24,51 @@ def command(
     ] = False,
     quiet: Quiet = False,
 ) -> int:
-    """One entry, or all entries of that name, with sources.
+    """One entry with its sources, or several side by side.
 
     \b
     Examples:
       genz show mixtral-8x7b
       genz show h100-sxm
+      genz show h100-sxm mi300x tpu-v6e
       genz show h100-sxm --yaml > my-chip.yaml
     """
     from genzcli.catalog.load import Catalog, load_file
     from genzcli.cli.streams import emit
+    from genzcli.errors import GenzError
 
     form = chosen(format, json)
     found = Catalog(catalog or ())
-    entries = _entries(found, name)
+    if len(names) > 1 and yaml:
+        raise GenzError("shows one entry", where="--yaml", cure="name one")
+    entries = _entries(found, names[0]) if len(names) == 1 else _of_one_kind(found, names)
     if yaml:
-        emit(_file(entries, name, form))
+        emit(_file(entries, names[0], form))
         return 0
-    emit(_report([(entry, load_file(entry, found)) for entry in entries], form, quiet))
+    loaded = [(entry, load_file(entry, found)) for entry in entries]
+    if len(names) > 1 and form in ("table", "markdown"):
+        from genzcli.cli.list import draw
+        from genzcli.report.beside import beside_page
+
+        emit(draw(beside_page(entries[0].kind, [noun for _, noun in loaded]), form, quiet))
+        return 0
+    emit(_report(loaded, form, quiet))
     return 0
+
+
+def _of_one_kind(catalog: Any, names: list[str]) -> list[Any]:
+    """An entry for each name, all of the first kind that has them all."""
+    from genzcli.errors import GenzError
+
+    found = [{entry.kind: entry for entry in _entries(catalog, name)} for name in names]
+    shared = next((kind for kind in found[0] if all(kind in entries for entries in found)), None)
+    if shared is None:
+        what = ", ".join(
+            f"{name} a {' or '.join(kind.removesuffix('s') for kind in entries)}"
+            for name, entries in zip(names, found, strict=True)
+        )
+        raise GenzError(f"cannot stand side by side: {what}", where="NAME", cure="name entries of one kind")
+    return [entries[shared] for entries in found]
 
 
 def _entries(catalog: Any, name: str) -> list[Any]:

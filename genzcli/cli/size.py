@@ -37,7 +37,7 @@ def size(
     quiet: Quiet = False,
     **words: Any,
 ) -> int:
-    """The smallest platform, the largest load, or what it would take.
+    """The smallest platform, the largest load, or what it takes.
 
     Objectives come from the use case and --slo. Sizes are searched upwards, every plan of every number of
     chips, until a bound proves that none above is better; what cannot serve is listed with the reason.

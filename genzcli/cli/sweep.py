@@ -11,7 +11,9 @@ FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
 
 
 def sweep(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="As for `genz run`; or a scenario file.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="As for `genz run`; or a scenario file with `over:`.")
+    ],
     hardware: Annotated[
         str | None, typer.Argument(metavar="HARDWARE", help="Chip or platform; none where --over names them.")
     ] = None,
@@ -44,6 +46,12 @@ def sweep(
             "which way.",
         ),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", metavar="COLUMN,…", help="Only these, as ttft_ms,used_bytes; a table keeps the axes."
+        ),
+    ] = None,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Only the I-th of N equal parts, I from 1.")
     ] = None,
@@ -74,7 +82,7 @@ def sweep(
 
     Words that change the structure (model, hardware, precision, tp, …) vary slowest, then the numbers in
     the order given, the last one fastest. What does not fit is a row with the reason. Every row is what
-    `genz run` answers at that point.
+    `genz run` answers at that point. A scenario file says the same: `over:` maps words to values.
 
     \b
     Examples:
@@ -82,12 +90,13 @@ def sweep(
       genz sweep llama-3.1-8b --over hardware=l40s,tpu-v6e --over batch=1..64 --pareto tpot_ms,requests_per_s
       genz sweep dense-5t paper-npu-32 --over memory.hbm.bandwidth=*0.5..*4/log9 --format csv
       genz sweep llama-3.1-8b h100-sxm --over batch=1..512/+1 --over input=1..9000/+9 --jobs 8 --format ndjson
+      genz sweep docs/studies/scaling-prefill.yaml --format csv
     """
     from genzcli.cli.parts import Workers
     from genzcli.cli.rows import Kept, write
     from genzcli.cli.sweeping import plan_of
 
-    kept = Kept(tuple(where or ()), sort, top, pareto)
+    kept = Kept(tuple(where or ()), sort, top, pareto, columns)
     asked = plan_of(model, hardware, tuple(over or ()), words, shard)
     write(asked, kept, "json" if json else format, quiet, Workers(executor, jobs), out)
     return 0

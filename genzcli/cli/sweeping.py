@@ -8,6 +8,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from genzcli.catalog import path as paths
+from genzcli.catalog.document import read
 from genzcli.cli.question import changed, name_of
 from genzcli.cli.request import NUMBERS, Request, from_flags
 from genzcli.cli.resolve import Loaded, load
@@ -119,21 +120,71 @@ class Sweep(NamedTuple):
 def plan_of(
     model: str, hardware: str | None, over: tuple[str, ...], words: dict[str, Any], shard: str | None
 ) -> Sweep:
-    """The sweep that the command line asks for."""
+    """The sweep that the command line, or a scenario file, asks for."""
     found = [_axis(text) for text in over]
-    names = [axis.column for axis in found]
-    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
-    if twice is not None:
-        raise PlanError(f"{twice} is swept twice", where="--over", cure="keep one")
-    if not found:
-        raise PlanError("nothing is swept", where="--over", cure="name an axis, as --over batch=1..64")
+    _once(found)
+    if is_scenario(model):
+        return _swept(*_of_file(model, hardware, found, words), shard)
     swept = {axis.word: axis.texts[0] for axis in found}
-    if hardware is None and "hardware" not in swept:
+    if found and hardware is None and "hardware" not in swept:
         raise PlanError("no hardware is named", where="HARDWARE", cure="name a chip or a platform")
     for word in swept:
         if words.get(word):
             raise PlanError(f"{word} is swept and given", where=f"--{word}", cure="keep one")
-    base = from_flags({**words, "model": model, "hardware": hardware or swept["hardware"]})
+    base = from_flags({**words, "model": model, "hardware": hardware or swept.get("hardware", "")})
+    return _swept(base, found, shard)
+
+
+def is_scenario(path: str) -> bool:
+    """Whether it is a scenario file: YAML, or stdin, that names its hardware or what it is swept over."""
+    import os
+
+    if path == "-":
+        return True
+    if not path.endswith((".yaml", ".yml")) or not os.path.isfile(path):
+        return False
+    entries = read(path).entries or {}
+    return any(key in entries for key in ("hardware", "scenarios", "over"))
+
+
+def _of_file(
+    path: str, hardware: str | None, over: list[Axis], words: dict[str, Any]
+) -> tuple[Request, list[Axis]]:
+    """The question of a file and its axes; an axis of the command line stands for the file's own."""
+    from genzcli.cli.scenarios import read_sweep
+
+    given = [word for word, value in words.items() if value and word != "catalog"]
+    if hardware is not None or given:
+        where = f"--{given[0].replace('_', '-')}" if given else "HARDWARE"
+        cure = "write it into the file, or give it as --over WORD=VALUE"
+        raise PlanError("stands beside a scenario file", where=where, cure=cure)
+    base, ranged = read_sweep(path, tuple(words.get("catalog") or ()))
+    own = [
+        Axis(name_of(word), ranges.listed(texts, ", ".join(texts), where), where)
+        if is_list
+        else Axis(name_of(word), ranges.values(texts[0], where), where)
+        for word, texts, is_list, where in ranged
+    ]
+    _once(own)
+    replaced = {axis.column: axis for axis in over}
+    kept = [replaced.pop(axis.column, axis) for axis in own]
+    return base, [*kept, *replaced.values()]
+
+
+def _once(axes: list[Axis]) -> None:
+    """No column is swept twice."""
+    seen: set[str] = set()
+    for axis in axes:
+        if axis.column in seen:
+            raise PlanError(f"{axis.column} is swept twice", where=axis.where, cure="keep one")
+        seen.add(axis.column)
+
+
+def _swept(base: Request, found: list[Axis], shard: str | None) -> Sweep:
+    """The axes parted into those that change the structure and those of numbers."""
+    if not found:
+        cure = "name an axis, as --over batch=1..64, or `over:` in a scenario file"
+        raise PlanError("nothing is swept", where="--over", cure=cure)
     loaded = _first_legal(base, found)
     fast = tuple(axis for axis in found if _is_number(axis, loaded))
     slow = tuple(axis for axis in found if axis not in fast)

@@ -163,7 +163,7 @@ def _alone(need: Need, storage: Storage) -> tuple[dict[str, Number], Streams]:
     """All in the only memory there is: seconds a byte know nothing of what is in it, so they stay small."""
     shelf = storage.shelves[0]
     each = 1 / shelf.bandwidth
-    return {shelf.name: shelf.capacity * storage.reserve + need.total}, Streams(each, each, each)
+    return {shelf.name: shelf.capacity * storage.reserve + need.total}, Streams(each, each, each, each)
 
 
 def _pour(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from genzcli.errors import PlanError
 
@@ -17,9 +17,13 @@ def values(text: str, where: str) -> tuple[str, ...]:
     geometric ones; `0..100/+20` steps of 20. Ends may have units or be changes: `1TB/s..8TB/s/log4`,
     `*0.5..*4/log7`. Parts may be joined: `1..64,100`. Where a value has commas, semicolons part them.
     """
-    parts = text.split(";" if ";" in text else ",")
+    return listed(text.split(";" if ";" in text else ","), text, where)
+
+
+def listed(parts: Iterable[str], text: str, where: str) -> tuple[str, ...]:
+    """The values of parts, each a value or a range; `text` is what an error quotes."""
     found = [value for part in parts for value in _part(part.strip(), where)]
-    if not all(found):
+    if not found or not all(found):
         cure = "write it as batch=1,2,4 or batch=1..64"
         raise PlanError(f"{text!r} holds an empty value", where=where, cure=cure)
     if len(set(found)) < len(found):

@@ -214,3 +214,30 @@ def lint_page(findings: Sequence[Any], files: int) -> Page:
     rows = tuple((item.level, item.where, item.message) for item in ordered)
     tables = (Table("", ("level", "where", "what"), "lll", rows),) if rows else ()
     return Page("FAIL" if errors else "PASS", (said,), tables=tables)
+
+
+def outliers_page(found: Sequence[Any]) -> Page:
+    """Ratios far from the median, the furthest first."""
+
+    def amount(value: float, unit: str) -> str:
+        return f"{quantity(value, '')} {unit}" if unit == "FLOP/byte" else quantity(value, unit)
+
+    rows = tuple(
+        (
+            item.chip,
+            item.ratio,
+            amount(item.value, item.unit),
+            amount(item.median, item.unit),
+            f"× {item.factor:.2g}",
+            f"{item.chips} {item.among}" if item.among != "all" else f"all {item.chips}",
+        )
+        for item in found
+    )
+    heads = ("chip", "ratio", "value", "median", "factor", "of")
+    tables = (Table("", heads, "llrrrl", rows),) if rows else ()
+    meaning = (
+        "the median of the chips of its class that are sold, of all where these are fewer than five; listed "
+        "is what is over 2 times and 4 median deviations off; compute is dense, 16 bit; memory the first "
+        "storage"
+    )
+    return Page("", (f"{len(rows)} outliers",), tables=tables, notes=(("Compared with", meaning),))

@@ -133,8 +133,14 @@ _TABLE = (
 )
 
 
-def page(found: list[dict[str, Any]], axes: Mapping[str, str], total: int, more: int) -> Page:
-    """The rows that are shown; `axes` gives each swept column its unit."""
+def page(
+    found: list[dict[str, Any]], axes: Mapping[str, str], total: int, more: int, asked: tuple[str, ...] = ()
+) -> Page:
+    """The rows that are shown; `axes` gives each swept column its unit, `asked` names other columns."""
+    if asked:
+        return Page(
+            "", (_title(found, total),), tables=(_chosen(found, axes, asked),), notes=_notes(found, more)
+        )
     chosen = ("chips", *AXES)
     varying = [name for name in chosen if name not in axes and len({row[name] for row in found}) > 1]
     names = (*axes, *varying)
@@ -155,10 +161,35 @@ def page(found: list[dict[str, Any]], axes: Mapping[str, str], total: int, more:
     return Page(status="", headline=(_title(found, total),), tables=(table,), notes=_notes(found, more))
 
 
+def _chosen(found: list[dict[str, Any]], axes: Mapping[str, str], asked: tuple[str, ...]) -> Table:
+    """The swept columns and those that were asked for, bytes as GB."""
+    names = tuple(name for name in asked if name not in axes)
+    heads = (name.replace("_bytes", " GB").replace("_per_s", "/s").replace("_", " ") for name in names)
+    rows = tuple(
+        (
+            *(_label(row[name], unit) for name, unit in axes.items()),
+            *(_cell(row[name], 1e9 if name.endswith("_bytes") else 1) for name in names),
+        )
+        for row in found
+    )
+    return Table(
+        "", (*(name.rpartition(".")[2] for name in axes), *heads), "r" * (len(axes) + len(names)), rows
+    )
+
+
+def _cell(value: Any, unit: float) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return _digits(value, unit)
+    return _label(value, "")
+
+
 def _title(found: list[dict[str, Any]], total: int) -> str:
     models = list(dict.fromkeys(str(row["model"]) for row in found))
     shown = f"{len(found)} of {total} points" if len(found) < total else f"{total} points"
-    return " · ".join((*([" and ".join(models[:3])] if models else []), shown))
+    named = " and ".join(models) if len(models) <= 3 else f"{len(models)} models"
+    return " · ".join((*([named] if models else []), shown))
 
 
 def _notes(found: list[dict[str, Any]], more: int) -> tuple[tuple[str, str], ...]:

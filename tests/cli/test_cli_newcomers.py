@@ -193,7 +193,7 @@ def test_a_file_s_errors_speak_yaml(genz: Genz, tmp_path: Path, line: str, said:
 def test_a_list_at_the_top_and_sweeps(genz: Genz, tmp_path: Path) -> None:
     assert "under `scenarios:`" in check(genz, tmp_path, "- model: a\n- model: b\n").err
     sweep = check(genz, tmp_path, "model: m\nhardware: h\ntp: [1, 2]\n").err
-    assert "give one value" in sweep and "sweeps are not read here" in sweep
+    assert "give one value" in sweep and "a sweep under `over:`" in sweep
 
 
 def test_unnamed_scenarios_are_told_apart(genz: Genz, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,89 @@ def test_a_long_sweep_is_blocks_that_join(genz: Genz, monkeypatch: pytest.Monkey
 def test_refuses(genz: Genz, words: tuple[str, ...], says: str) -> None:
     ended = genz("sweep", "llama-3.1-8b", "h100-sxm", *words)
     assert ended.code == 2 and says in ended.err and not ended.out, ended.err
+
+
+# --- scenario files ---
+
+STUDY = """
+model: llama-3.1-70b
+hardware: h100-sxm
+chips: 8
+usecase: chat
+set: {memory.hbm.capacity: 90 GB}
+over:
+  tp: [2, 8]
+  batch: 1..4
+  memory.hbm.bandwidth: ["*0.5", "*1"]
+"""
+
+
+def study(genz: Genz, *words: str, text: str = STUDY) -> Any:
+    Path("study.yaml").write_text(text, encoding="utf-8")  # the folder is empty
+    return genz("sweep", "study.yaml", *words)
+
+
+def test_a_file_sweeps_as_the_command_line_does(genz: Genz) -> None:
+    said = swept(
+        genz,
+        "llama-3.1-70b h100-sxm -n 8 -u chat --set memory.hbm.capacity=90GB",
+        {"tp": "2,8", "batch": "1,2,4", "memory.hbm.bandwidth": "*0.5,*1"},
+    )
+    ended = study(genz, "--format", "ndjson")
+    assert [json.loads(line) for line in ended.out.splitlines()] == said
+    assert len(said) == 12
+
+
+def test_an_axis_of_the_command_line_stands_for_the_files(genz: Genz) -> None:
+    rows = study(genz, "--over", "batch=7", "--over", "input=100,200", "--json").json["rows"]
+    assert len(rows) == 2 * 1 * 2 * 2
+    assert {row["batch"] for row in rows} == {7} and {row["input_tokens"] for row in rows} == {100, 200}
+
+
+def test_model_and_hardware_may_be_swept(genz: Genz) -> None:
+    text = "over: {model: [llama-3.1-8b, gemma-2-2b], hardware: [h100-sxm, l40s]}"
+    rows = study(genz, "--json", text=text).json["rows"]
+    found = [(row["model"], row["hardware"]) for row in rows]
+    assert found == list(product(("llama-3.1-8b", "gemma-2-2b"), ("h100-sxm", "l40s")))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: x\nhardware: h100-sxm\nover: {}", "study.yaml:3: over: sweeps nothing"),
+        ("model: x\nbatch: 2\nover: {batch: 1..4}", "study.yaml:3: over.batch: batch is swept and given"),
+        ("model: gemma-2-2b\nover: {batch: 1..4}", "'hardware' is missing"),
+        ("model: gemma-2-2b\nhardware: l40s\nover: {batch: [1, 1]}", "1 is given twice"),
+        ("model: gemma-2-2b\nhardware: l40s\nover: {i: 1, input_tokens: 2}", "swept twice"),
+        ("model: gemma-2-2b\nhardware: l40s\nover: {bach: 1}", "bach"),
+        ("model: gemma-2-2b\nhardware: l40s", "nothing is swept"),
+        ("model: gemma-2-2b\nscenarios: [{hardware: l40s}]", "a list is not swept"),
+    ],
+)
+def test_bad_studies_say_where(genz: Genz, text: str, said: str) -> None:
+    ended = study(genz, text=text)
+    assert ended.code == 2 and said in ended.err, ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_words_beside_a_file_are_refused(genz: Genz) -> None:
+    ended = study(genz, "--batch", "4")
+    assert ended.code == 2 and "--over WORD=VALUE" in ended.err
+
+
+@pytest.mark.parametrize("command", ["check", "compare"])
+def test_a_sweep_is_no_scenario(genz: Genz, command: str) -> None:
+    Path("study.yaml").write_text(STUDY, encoding="utf-8")
+    ended = genz(command, "study.yaml")
+    assert ended.code == 2 and "genz sweep FILE" in ended.err and "study.yaml:7" in ended.err
+
+
+def test_columns_that_are_asked_for(genz: Genz) -> None:
+    words = ("sweep", "llama-3.1-8b", "h100-sxm", "--over", "batch=1,2")
+    whole = genz(*words, "--json").json["rows"]
+    rows = genz(*words, "--columns", "used_bytes, tpot_ms", "--json").json["rows"]
+    assert rows == [{key: row[key] for key in ("used_bytes", "tpot_ms")} for row in whole]
+    table = genz(*words, "--columns", "used_bytes,fits").out
+    assert "used GB" in table and "yes" in table and "TTFT" not in table and "batch" in table
+    ended = genz(*words, "--columns", "tpo_ms")
+    assert ended.code == 2 and "tpot_ms" in ended.err
