@@ -151,3 +151,12 @@ def test_a_profile_of_ones_own_comes_first(genz: Genz, file: Callable[..., str],
     assert row["predicted_busbw_GBps"] == pytest.approx(
         900e6 * 7 / 8 / row["predicted_latency_us"] / 1e3, rel=1e-9
     )
+
+
+def test_chips_of_several_nodes_cross_what_joins_them(genz: Genz, tmp_path: Path) -> None:
+    """Four GPUs on two nodes are two on each: slower than four in one, by the adapters between."""
+    head = "hardware,library,collective,num_chips,nodes,message_bytes,latency_us\n"
+    rows = [f"A100-SXM4-80GB,NCCL,all_reduce,4,{nodes},67108864,1\n" for nodes in (1, 2)]
+    (tmp_path / "m.csv").write_text(head + "".join(rows))
+    inside, across = genz("validate", "m.csv", "--json").json["rows"]
+    assert across["predicted_latency_us"] > 3 * inside["predicted_latency_us"]

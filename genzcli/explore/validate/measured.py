@@ -165,10 +165,19 @@ def _joined(home: Platform, fabric: str, members: int, nodes: int) -> Platform:
     levels = _inner(home, fabric, inside)
     if nodes == 1:
         return extended(home.replace(levels=levels), members)
+    levels = tuple(_cut(levels, inside))
     outer = _outer(home, fabric)
     if outer is None:
         raise GenzError(f"nothing joins nodes of {home.name}", cure="give the platform a scale_out")
     return home.replace(levels=(*levels, outer.replace(size=nodes)), scale_out=None)
+
+
+def _cut(levels: tuple[Level, ...], inside: int) -> Iterator[Level]:
+    """The levels of a node of which only `inside` chips take part."""
+    for level in levels:
+        size = min(int(level.size), inside)
+        yield level.replace(size=size)
+        inside = -(-inside // size)
 
 
 def _inner(home: Platform, fabric: str, inside: int) -> tuple[Level, ...]:
