@@ -15,7 +15,7 @@ _WHOLE = (
     *("chips", "tp", "pp", "dp", "ep", "batch", "input_tokens", "output_tokens", "beams"),
     *("concurrency", "max_batch"),
 )
-_GROUP = 65536  # rows that are written, and may be read, together
+_GROUP = 16384  # rows that are written, and may be read, together
 
 
 def write(

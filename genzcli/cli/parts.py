@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from genzcli.cli.engines import Engine, engine
@@ -27,6 +28,11 @@ class Workers(NamedTuple):
     executor: str | None = None
     jobs: int | None = None
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether an engine computes."""
+        return self.executor is not None or self.jobs is not None
+
 
 #: Rows of a part with equal columns: the names once, the values row by row.
 Packed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
@@ -34,43 +40,56 @@ Packed = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 
 def parts(sweep: Sweep, workers: Workers) -> Generator[Part, None, None]:
     """Rows of the sweep's shard with the number of points they are of, in order."""
-    if workers.executor is None and workers.jobs is None:
-        for frame, axes, start, stop in frames_in(sweep, *sweep.span):
-            for block in blocks(frame, axes, start, stop):
-                yield report.rows(block), block.size
+    if not workers.elsewhere:
+        yield from here(sweep, *sweep.span)
         return
-    with engine(workers.executor or "processes", workers.jobs) as found:
-        yield from _elsewhere(sweep, found)
+    with closing(elsewhere(sweep, workers, _packed)) as found:
+        for packed, points in found:
+            yield (dict(zip(names, row, strict=True)) for names, rows in packed for row in rows), points
 
 
-def _elsewhere(sweep: Sweep, found: Engine) -> Generator[Part, None, None]:
+def here(sweep: Sweep, first: int, last: int) -> Generator[Part, None, None]:
+    """Rows of a span of points, block by block."""
+    for frame, axes, start, stop in frames_in(sweep, first, last):
+        for block in blocks(frame, axes, start, stop):
+            yield report.rows(block), block.size
+
+
+def elsewhere(
+    sweep: Sweep, workers: Workers, task: Callable[..., Any], *words: Any
+) -> Generator[tuple[Any, int], None, None]:
+    """What workers make of the shard: `task(sweep, first, last, *words)` span by span, and the points."""
     first, last = sweep.span
-    size = max(1, min(_POINTS, -(-(last - first) // found.jobs)))
-    started: deque[tuple[Any, int]] = deque()
-    for start in range(first, last, size):
-        stop = min(start + size, last)
-        started.append((found.submit(_packed, sweep, start, stop), stop - start))
-        if len(started) >= _AHEAD * found.jobs:
-            yield _opened(found, *started.popleft())
-    while started:
-        yield _opened(found, *started.popleft())
+    with engine(workers.executor or "processes", workers.jobs) as found:
+        size = max(1, min(_POINTS, -(-(last - first) // found.jobs)))
+        started: deque[tuple[Any, int]] = deque()
+        for start in range(first, last, size):
+            stop = min(start + size, last)
+            started.append((found.submit(_guarded, task, sweep, start, stop, *words), stop - start))
+            if len(started) >= _AHEAD * found.jobs:
+                yield _answered(found, *started.popleft())
+        while started:
+            yield _answered(found, *started.popleft())
 
 
-def _opened(found: Engine, task: Any, points: int) -> Part:
+def _answered(found: Engine, task: Any, points: int) -> tuple[Any, int]:
     answer = found.result(task)
     if isinstance(answer, GenzError):
         raise answer
-    return (dict(zip(names, values, strict=True)) for names, rows in answer for values in rows), points
+    return answer, points
 
 
-def _packed(sweep: Sweep, first: int, last: int) -> list[Packed] | GenzError:
-    """What a worker does: the rows of some points. Bad input is an answer; engines wrap what is raised."""
-    found: list[Packed] = []
+def _guarded(task: Callable[..., Any], *words: Any) -> Any:
+    """What a worker does. Bad input is an answer: engines wrap what is raised."""
     try:
-        for frame, axes, start, stop in frames_in(sweep, first, last):
-            for block in blocks(frame, axes, start, stop):
-                rows = list(report.rows(block))
-                found.append((tuple(rows[0]), [tuple(row.values()) for row in rows]))
+        return task(*words)
     except GenzError as error:
         return error
+
+
+def _packed(sweep: Sweep, first: int, last: int) -> list[Packed]:
+    found: list[Packed] = []
+    for rows, _ in here(sweep, first, last):
+        listed = list(rows)
+        found.append((tuple(listed[0]), [tuple(row.values()) for row in listed]))
     return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from genzcli.cli.parts import Workers, parts
+from genzcli.cli.parts import Workers, elsewhere, here, parts
 from genzcli.cli.streams import Undivided, emit, say
 from genzcli.cli.sweeping import Sweep
 from genzcli.errors import PlanError, nearest
@@ -18,6 +18,7 @@ from genzcli.explore.sweep import pareto
 from genzcli.report import rows as report
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
 _TABLE_ROWS = 60
@@ -55,14 +56,43 @@ def write(
         cure = "redirect stdout" if out is not None else "name the file, as --out rows.parquet"
         raise PlanError(what, where="--out", cure=cure)
     names = kept.names(sweep)
-    source = _rows(sweep, quiet, workers)
-    found = _reduced(source, sweep, kept)
+    # Rows that nothing compares with others are written down where they are computed.
+    alone = (kept.sort, kept.top, kept.pareto) == (None, None, None)
+    if workers.elsewhere and alone and kind in ("csv", "ndjson"):
+        with closing(elsewhere(sweep, workers, _lines, kept, kind)) as found:
+            return _joined(_told(found, sweep, quiet))
+    with closing(parts(sweep, workers)) as source:  # workers end with it, whoever reads no further
+        rows = _wanted(_told(source, sweep, quiet), sweep, kept, kind)
+        return _written(rows, sweep, kind, out, names)
+
+
+def _wanted(found: Iterable[Iterable[Row]], sweep: Sweep, kept: Kept, kind: str) -> Iterator[Row]:
+    """The rows that are kept, with the columns asked for; a table needs the others too."""
+    rows, names = _reduced(chain.from_iterable(found), sweep, kept), kept.names(sweep)
     if names and kind in ("csv", "ndjson", "json", "parquet"):
-        found = ({name: row[name] for name in names} for row in found)
-    try:
-        _written(found, sweep, kind, out, names)
-    finally:
-        source.close()  # workers end with it, whoever reads no further
+        return ({name: row[name] for name in names} for row in rows)
+    return rows
+
+
+def _lines(sweep: Sweep, first: int, last: int, kept: Kept, kind: str) -> tuple[str, str]:
+    """The head and the lines of a span of points, both empty where no row is kept."""
+    from genzcli.report.csv import lines
+
+    rows = list(_wanted((rows for rows, _ in here(sweep, first, last)), sweep, kept, kind))
+    if not rows:
+        return "", ""
+    names = list(rows[0])
+    if kind == "csv":
+        return lines([names]), _cells(names, rows)
+    return "", "\n".join(map(_dumper(), rows)) + "\n"
+
+
+def _joined(found: Iterable[tuple[str, str]]) -> None:
+    """Lines of one part after the other under the first head."""
+    written = False
+    for head, lines in found:
+        _emit(lines if written else head + lines)
+        written = written or bool(head)
 
 
 def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None, names: tuple[str, ...]) -> None:
@@ -79,19 +109,18 @@ def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None, nam
             _page(found, sweep, kind, names)
 
 
-def _rows(sweep: Sweep, quiet: bool, workers: Workers) -> Generator[Row, None, None]:
-    """Every row of the shard, with the share that is done on a terminal's stderr."""
+def _told(source: Iterable[tuple[T, int]], sweep: Sweep, quiet: bool) -> Iterator[T]:
+    """What there is of each part, with the share of the points that is done on a terminal's stderr."""
     first, last = sweep.span
     done, began, shown = 0, time.monotonic(), False
     talk = sys.stderr.isatty() and not quiet
-    with closing(parts(sweep, workers)) as source:
-        for rows, points in source:
-            yield from rows
-            done += points
-            if talk and time.monotonic() - began > _PATIENCE_S:
-                shown = True
-                share = done / (last - first)
-                print(f"\r{done} of {last - first} points ({share:.0%})", end="", file=sys.stderr)
+    for found, points in source:
+        yield found
+        done += points
+        if talk and time.monotonic() - began > _PATIENCE_S:
+            shown = True
+            share = done / (last - first)
+            print(f"\r{done} of {last - first} points ({share:.0%})", end="", file=sys.stderr)
     if shown:
         say("")
 
@@ -217,11 +246,18 @@ def _csv(found: Iterable[Row]) -> None:
         if not names:
             names = list(batch[0])
             _emit(lines([names]))
-        # Cell by cell in Python would take longer than the answers; of all columns one is a flag.
-        for row in batch if "fits" in names else ():
-            row["fits"] = "true" if row["fits"] else "false"
-        cells = map(itemgetter(*names), batch)
-        _emit(lines(cells if len(names) > 1 else ((cell,) for cell in cells)))
+        _emit(_cells(names, batch))
+
+
+def _cells(names: list[str], batch: list[Row]) -> str:
+    """Rows as lines of comma-separated values."""
+    from genzcli.report.csv import lines
+
+    # Cell by cell in Python would take longer than the answers; of all columns one is a flag.
+    for row in batch if "fits" in names else ():
+        row["fits"] = "true" if row["fits"] else "false"
+    cells = map(itemgetter(*names), batch)
+    return lines(cells if len(names) > 1 else ((cell,) for cell in cells))
 
 
 def _ndjson(found: Iterable[Row]) -> None:

