@@ -177,7 +177,7 @@ def _llama_cpp(folder: str) -> Iterator[Row]:
         stored = _format(row["weight_dtype"])
         precision = f"weights={stored},kv=fp16,activations=fp16,compute=fp16"
         words = {"hardware": chip, "chips": row["num_chips"], "pp": row["num_chips"], "precision": precision}
-        words |= {"batch": "1"}
+        words |= {"batch": "1", "stack": "llama-cpp"}
         output = row["output_tokens"] if row["metric"] == "per_user_tok_s" else "1"
         entry = {**row, "input_tokens": _or(row["input_tokens"], "1"), "output_tokens": output}
         yield _row(entry, chip, "llama.cpp", words)

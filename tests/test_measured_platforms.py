@@ -55,7 +55,9 @@ WITHIN = {
     ("hailo-10h", "HailoRT", "per_user_tok_s"): (1.2, 0.95, 1.05),
     ("wormhole", "TT-Metalium", "ttft_ms"): (1.35, 0.8, 1.1),
     ("wormhole", "TT-Metalium", "tpot_ms"): (1.28, 0.95, 1.15),
-    ("l40s", "llama.cpp", "per_user_tok_s"): (1.15, 0.85, 1.05),  # not fitted on
+    ("a100-pcie-80gb", "llama.cpp", "per_user_tok_s"): (1.17, 0.95, 1.15),
+    ("h100-pcie", "llama.cpp", "per_user_tok_s"): (1.1, 0.9, 1.05),
+    ("l40s", "llama.cpp", "per_user_tok_s"): (1.3, 0.7, 1.0),
     ("a10g", "MLC LLM", "per_user_tok_s"): (1.15, 0.95, 1.15),  # not fitted on
 }
 
