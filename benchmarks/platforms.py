@@ -103,10 +103,8 @@ def _read(folder: str, name: str) -> Iterator[dict[str, str]]:
 def _neuron(folder: str) -> Iterator[Row]:
     """Static batches on Inferentia2; servers on Trainium2, without speculation."""
     for row in _read(folder, "aws_neuron_docs.csv"):
-        spoiled = "INCONSISTENT" in row["notes"] or "speculative" in row["notes"]
-        if spoiled and "no speculation" not in row["notes"]:
-            continue
-        if row["metric"] not in ("ttft_ms", "tpot_ms") or "p99" in row["metric"]:
+        speculates = "speculative" in row["notes"] and "no speculation" not in row["notes"]
+        if "INCONSISTENT" in row["notes"] or speculates or row["metric"] not in ("ttft_ms", "tpot_ms"):
             continue
         chips = row["num_chips"]
         inf = row["hardware"] == "Inferentia2"
@@ -120,7 +118,7 @@ def _neuron(folder: str) -> Iterator[Row]:
 
 
 def _tpu(folder: str) -> Iterator[Row]:
-    """Servers; lengths of ShareGPT's requests are those of the vLLM paper (arXiv 2309.06180, Fig. 11)."""
+    """Servers; lengths of ShareGPT's requests as in the vLLM paper (arXiv 2309.06180, Fig. 11)."""
     for row in _read(folder, "google_tpu.csv"):
         if "regression" in row["notes"] and row["date"] == "2024-07-29":
             continue
@@ -179,7 +177,7 @@ def _llama_cpp(folder: str) -> Iterator[Row]:
         stored = _format(row["weight_dtype"])
         precision = f"weights={stored},kv=fp16,activations=fp16,compute=fp16"
         words = {"hardware": chip, "chips": row["num_chips"], "pp": row["num_chips"], "precision": precision}
-        words |= {"batch": "1"}
+        words |= {"batch": "1", "stack": "llama-cpp"}
         output = row["output_tokens"] if row["metric"] == "per_user_tok_s" else "1"
         entry = {**row, "input_tokens": _or(row["input_tokens"], "1"), "output_tokens": output}
         yield _row(entry, chip, "llama.cpp", words)
@@ -206,10 +204,13 @@ def _hailo(folder: str) -> Iterator[Row]:
 
 
 def _tenstorrent(folder: str) -> Iterator[Row]:
-    """Formats are not stated: 8 bit in attention, 4 in the MLP, 6 in the mean."""
+    """Formats are not stated: 8 bit in attention, 4 in the MLP, 6 in the mean.
+
+    The torus of 32 is left out: no platform of the catalog is one.
+    """
     for row in _read(folder, "tenstorrent.csv"):
         tp = int(row["tp"])
-        if row["metric"] not in ("ttft_ms", "tpot_ms") or int(row["num_chips"]) != tp:
+        if row["metric"] not in ("ttft_ms", "tpot_ms") or int(row["num_chips"]) != tp or tp > 8:
             continue
         words = {"hardware": "wormhole", "chips": row["num_chips"], "tp": row["tp"], "uneven": "pad"}
         words |= {"precision": "weights=fp6,kv=fp8,activations=bf16,compute=fp8"}
