@@ -51,6 +51,11 @@ class PlanError(GenzError):
     """A plan that cannot exist: parallelism that does not divide, a dtype the chip lacks."""
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """Somebody's input, quoted, and cut where it is endless."""
+    return repr(text if len(text) <= most else f"{text[:most]}…")
+
+
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names closest to `name`, best first; none rather than far ones."""
     import difflib  # late: only a wrong name needs it

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from genzcli import units
 from genzcli.catalog.document import Node, join
 from genzcli.errors import CatalogError, GenzError, UnitError, nearest
+from genzcli.errors import shortened as shortened
 from genzcli.spec.dtype import Precision, dtype
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import (
@@ -91,11 +92,6 @@ def word(text: str, item: Field, where: str) -> Any:
     if not text.isprintable():
         raise CatalogError(f"{shortened(text)} holds a control character", where=where, cure="remove it")
     return text
-
-
-def shortened(text: str, most: int = 60) -> str:
-    """Somebody's input, quoted, and cut where it is endless."""
-    return repr(text if len(text) <= most else f"{text[:most]}…")
 
 
 def format_name(text: str, where: str) -> str:

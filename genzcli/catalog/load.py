@@ -10,7 +10,7 @@ from genzcli.catalog import find
 from genzcli.catalog.build import build
 from genzcli.catalog.document import Node, read, shorten
 from genzcli.catalog.find import Entry
-from genzcli.errors import CatalogError, UnknownNameError, nearest
+from genzcli.errors import CatalogError, UnknownNameError, nearest, shortened
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun
@@ -102,6 +102,22 @@ class Catalog:
             raise self._no_profile(stack, chip)
         return found
 
+    def knows_stack(self, stack: str) -> None:
+        """Raise unless the word names a profile's file, or some profile's stack."""
+        path = find.path_of(stack)
+        if path is not None:
+            build(read(path), Profile)
+            return
+        wanted = find.fold(stack)
+        names = self.names("profiles")
+        if any(name == wanted or name.startswith(f"{wanted}-") for name in names):
+            return
+        stacks = sorted({build(entry.node, Profile).stack for entry in self.entries("profiles")})
+        if wanted not in map(find.fold, stacks):
+            near = nearest(stack, stacks) or stacks
+            cure = f"nearest: {', '.join(near)}; see `genz list profiles`"
+            raise UnknownNameError(f"unknown stack {shortened(stack)}", where="--stack", cure=cure)
+
     def _applying(self, names: Iterable[str], chip: Chip) -> Profile | None:
         """The first profile of these names that is for the chip."""
         for name in names:
@@ -154,7 +170,7 @@ class Catalog:
         near = nearest(stack, fitting, 1)
         meant = f"did you mean {near[0]}? " if near else ""
         cure = f"{meant}stacks known for it: {', '.join(fitting) or 'none'}; see `genz list profiles`"
-        message = f"no calibration of the stack {stack!r} for {chip.name} (class {chip.kind})"
+        message = f"no calibration of the stack {shortened(stack)} for {chip.name} (class {chip.kind})"
         return UnknownNameError(message, where="--stack", cure=cure)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,7 +43,8 @@ def command(
 
     The columns say what was measured: collectives (simulated or real) or a systolic array. A table has the
     errors of each group; json, ndjson and csv have every row as it stood with predicted_COLUMN beside it,
-    and the reason where there is none. The exit code is 0 however large the error.
+    and the reason where it has no score (columns of an earlier answer are kept as earlier_…). The exit
+    code is 0 however large the error.
 
     \b
     Example:
@@ -63,6 +64,8 @@ def command(
     except GenzError as error:
         raise error.at(f"{measurements.name}:1") from None
     columns = _columns(by, measurements)
+    if not kind.calibrated:
+        _refuse(kind, {"--stack": stack, "--profile": profile})
     setting = _setting(stack, profile or [], catalog or [])
     predictions = _watched(kind, measurements, setting, quiet)
     emit(_report(kind, measurements, predictions, columns, form, quiet))
@@ -81,6 +84,15 @@ def _columns(by: str | None, measurements: Measurements) -> tuple[str, ...]:
     return names
 
 
+def _refuse(kind: Kind, options: Mapping[str, object]) -> None:
+    """Options that this kind of measurement has no use for."""
+    from genzcli.errors import GenzError
+
+    for option, value in options.items():
+        if value:
+            raise GenzError(f"has no effect on {kind.name}", where=option, cure="leave it out")
+
+
 def _setting(stack: str | None, profiles: Sequence[str], catalogs: Sequence[str]) -> Setting:
     from genzcli.catalog.build import build
     from genzcli.catalog.document import read
@@ -88,16 +100,20 @@ def _setting(stack: str | None, profiles: Sequence[str], catalogs: Sequence[str]
     from genzcli.explore.validate.kind import Setting
     from genzcli.spec.profile import Profile
 
-    return Setting(Catalog(catalogs), stack, tuple(build(read(path), Profile) for path in profiles))
+    catalog = Catalog(catalogs)
+    given = tuple(build(read(path), Profile) for path in profiles)
+    if stack is not None and stack not in {item.stack for item in given}:
+        catalog.knows_stack(stack)
+    return Setting(catalog, stack, given)
 
 
 def _watched(kind: Kind, measurements: Measurements, setting: Setting, quiet: bool) -> list[Scored]:
     """The predictions, in order; how many there are already is said on stderr where that is a terminal."""
-    from genzcli.explore.validate.score import Scored
+    from genzcli.explore.validate.score import scored
 
     predictions = kind.predict(measurements.rows, setting)
     pairs = zip(measurements.rows, predictions, strict=True)
-    rows = (Scored(row, predicted) for row, predicted in pairs)
+    rows = (scored(kind, row, predicted) for row, predicted in pairs)
     return list(rows if quiet else _told(rows, len(measurements.rows)))
 
 
@@ -162,13 +178,30 @@ def _records(kind: Kind, measurements: Measurements, scored: list[Scored]) -> li
         for column in measurements.columns
         if all(as_number(cell) is not None for item in scored if (cell := item.row.cells[column]))
     }
+    names = _names(kind, measurements.columns)
     return [
         {
-            **{name: _cell(cell, name in numeric) for name, cell in item.row.cells.items()},
+            **{names[name]: _cell(cell, name in numeric) for name, cell in item.row.cells.items()},
             **_predicted(kind, item.predicted),
         }
         for item in scored
     ]
+
+
+def _names(kind: Kind, columns: Sequence[str]) -> dict[str, str]:
+    """What the columns are called beside the predictions: those of an earlier answer become `earlier_…`."""
+    from genzcli.explore.validate.kind import Predicted
+
+    ours = set(_predicted(kind, Predicted({})))
+    taken = {*ours, *columns}
+    names = {}
+    for column in columns:
+        name = column
+        while name in ours or (name != column and name in taken):
+            name = f"earlier_{name}"
+        taken.add(name)
+        names[column] = name
+    return names
 
 
 def _cell(text: str, numeric: bool) -> Any:

@@ -64,13 +64,13 @@ def _error(share: float | None) -> str:
 
 
 def _unpredicted(scored: Sequence[Scored]) -> list[Table]:
-    """Why rows have no prediction, and where the first of each is."""
+    """Why rows have no prediction, or nothing to compare it with, and where the first of each is."""
     found: dict[str, list[int]] = {}
     for item in scored:
         if item.predicted.reason is not None:
             found.setdefault(item.predicted.reason, []).append(item.row.line)
     rows = tuple((reason, str(len(lines)), str(lines[0])) for reason, lines in found.items())
-    return [Table("Not predicted", ("why", "rows", "first line"), "lrr", rows)] if rows else []
+    return [Table("Not scored", ("why", "rows", "first line"), "lrr", rows)] if rows else []
 
 
 def _flags(scored: Sequence[Scored]) -> list[Table]:

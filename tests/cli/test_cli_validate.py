@@ -160,3 +160,72 @@ def test_chips_of_several_nodes_cross_what_joins_them(genz: Genz, tmp_path: Path
     (tmp_path / "m.csv").write_text(head + "".join(rows))
     inside, across = genz("validate", "m.csv", "--json").json["rows"]
     assert across["predicted_latency_us"] > 3 * inside["predicted_latency_us"]
+
+
+ODD = "5e-324", "abc", "-1", "0", "inf", "nan", "1e308", "x" * 500
+
+
+def test_a_measured_value_that_is_none_has_a_reason_and_no_score(
+    genz: Genz, file: Callable[..., str]
+) -> None:
+    path = file(HEADER, GOOD, *(GOOD.removesuffix("1000") + cell for cell in ODD), GOOD.removesuffix("1000"))
+    found = genz("validate", path, "--json").json
+    reasons = [row["reason"] for row in found["rows"]]
+    assert reasons[0] is None and reasons[-1] is None  # measured well, and not measured
+    assert reasons[1] == "time_us is '5e-324', not a plausible positive number"
+    assert all(reason.startswith("time_us is ") and len(reason) < 120 for reason in reasons[1:-1])
+    assert "must be above 0" in reasons[3] and "must be above 0" in reasons[4]
+    assert all(row["predicted_time_us"] for row in found["rows"])
+    group = found["groups"][-1]
+    assert (group["n"], len(group["unpredicted"])) == (1, len(ODD))
+    assert group["mean_absolute_error_pct"] == pytest.approx(0.2, abs=0.01)
+
+
+MEASURED = "hardware,fabric,library,collective,num_chips,nodes,message_bytes,latency_us,busbw_GBps"
+WIRES = "H100 SXM,IB 400Gb/s,nccl,all_reduce,16,2,1048576,100,20"
+RUNS = "hardware,chips,tp,pp,ep,stack,model,input_tokens,output_tokens,batch,e2e_s"
+RUN = "h100-sxm,1,1,1,1,vllm,llama-3-8b,128,128,1,1.2"
+MATRIX = "array_rows,array_cols,dataflow,M,N,K,compute_cycles"
+
+
+@pytest.mark.parametrize(
+    ("header", "good"), [(HEADER, GOOD), (MEASURED, WIRES), (RUNS, RUN), (MATRIX, "4,4,os,4,4,10,15")]
+)
+def test_no_cell_stops_the_other_rows(genz: Genz, file: Callable[..., str], header: str, good: str) -> None:
+    cells = good.split(",")
+    odd = (*ODD, "IB 0Gb/s", "99999999999999999999", "1.5", "1e18", "1e9", "", "[]", "Ring(9999999)")
+    rows = [
+        ",".join([*cells[:place], value, *cells[place + 1 :]]) for place in range(len(cells)) for value in odd
+    ]
+    ended = genz("validate", file(header, *rows, good), "--json")
+    assert ended.code == 0 and ended.err == ""
+    found = ended.json["rows"]
+    target = next(name for name in found[-1] if name.startswith("predicted_"))
+    assert found[-1]["reason"] is None and found[-1][target] > 0
+    assert all(row["reason"] is None or len(row["reason"]) < 300 for row in found)
+    measured = target.removeprefix("predicted_")
+    assert all(row["reason"] or row[target] for row in found if row[measured])
+
+
+def test_columns_of_an_earlier_answer_are_kept(genz: Genz, file: Callable[..., str]) -> None:
+    path = file(f"{HEADER},predicted_time_us,earlier_reason,reason", f"{GOOD},7,b,c")
+    (row,) = genz("validate", path, "--json").json["rows"]
+    assert (row["earlier_predicted_time_us"], row["earlier_reason"]) == (7, "b")
+    assert row["earlier_earlier_reason"] == "c" and row["reason"] is None
+    assert row["predicted_time_us"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "said"),
+    [
+        ((HEADER, GOOD), ("--stack", "vllm"), "--stack: has no effect on simulated collectives"),
+        (tuple(SYSTOLIC.split()), ("--profile", "x.yaml"), "--profile: has no effect on systolic"),
+        ((MEASURED, WIRES), ("--stack", "ncll"), "unknown stack 'ncll'; nearest: nccl"),
+        ((RUNS, RUN), ("--stack", "vlm"), "unknown stack 'vlm'; nearest: vllm"),
+    ],
+)
+def test_an_option_that_says_nothing_is_an_error(
+    genz: Genz, file: Callable[..., str], lines: tuple[str, ...], options: tuple[str, ...], said: str
+) -> None:
+    ended = genz("validate", file(*lines), *options)
+    assert ended.code == 2 and ended.out == "" and said in ended.err

@@ -257,7 +257,10 @@ def test_all_of_the_words() -> None:
         ({"collective": "all_to_all"}, "halving-doubling has no all-to-all"),
         ({"bandwidth_bytes_per_s_per_dim": "0"}, "is 0"),
         ({"latency_ns_per_dim": "fast"}, "not a number"),
-        ({"buffer_bytes": "-1"}, "not a number"),
+        ({"buffer_bytes": "-1"}, "must not be negative"),
+        ({"latency_ns_per_dim": "1e308"}, "not a plausible number"),
+        ({"bandwidth_bytes_per_s_per_dim": "5e-324"}, "not a plausible number"),
+        ({"npus": "7"}, "npus is 7, and topology"),
     ],
 )
 def test_what_cannot_be_read_has_a_reason(changes: dict[str, str], why: str) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from genzcli.errors import CatalogError
+from genzcli.errors import CatalogError, shortened
 
 #: Where a multimodal config keeps its language model.
 TEXT_KEYS = ("text_config", "language_config", "llm_config", "thinker_config")
+
+
+#: One a layer; named here, since `list` is a method below.
+Words: TypeAlias = list[str]
+Flags: TypeAlias = list[bool]
+
+#: Beyond any size of a model.
+_MOST = 10**9
 
 
 class Config:
@@ -66,6 +74,8 @@ class Config:
             raise self.wrong(key, value, "a whole number")
         if value < least:
             raise self.wrong(key, value, f"at least {least}")
+        if value > _MOST:
+            raise self.wrong(key, value, f"at most {_MOST}")
         return int(value)
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -74,16 +84,18 @@ class Config:
             return default
         if value is None:
             raise self.lacks(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-12 < value < 1e12:
             raise self.wrong(key, value, "a number above 0")
         return float(value)
 
     def flag(self, *keys: str, default: bool = False) -> bool:
         value = self.get(*keys)
-        if value is None:
-            return default
+        return default if value is None else self.truth(value, keys[0])
+
+    def truth(self, value: Any, key: str) -> bool:
+        """`value` as yes or no, or an error that names its key."""
         if not isinstance(value, bool) and value not in (0, 1):
-            raise self.wrong(keys[0], value, "true or false")
+            raise self.wrong(key, value, "true or false")
         return bool(value)
 
     def list(self, *keys: str, length: int | None = None) -> list[Any] | None:
@@ -97,14 +109,41 @@ class Config:
             raise self.wrong(keys[0], f"{len(value)} entries", f"one for each of {length} layers")
         return list(value[:length])
 
+    def words(self, *keys: str, length: int, known: Container[str] | None = None) -> Words | None:
+        """A word for each layer, each of the `known` ones."""
+        found = self.list(*keys, length=length)
+        for word in found or ():
+            if not isinstance(word, str):
+                raise self.wrong(keys[0], word, "a word for each layer")
+            if known is not None and word not in known:
+                raise self.refuse(f"layers of the type {shortened(word)}")
+        return found
+
+    def places(self, *keys: str) -> set[int] | None:
+        """Layers by number, counted from 0."""
+        found = self.list(*keys)
+        return None if found is None else {self.whole(item, keys[0], least=0) for item in found}
+
+    def flags(self, *keys: str, length: int) -> Flags | None:
+        """Yes or no for each layer."""
+        found = self.list(*keys, length=length)
+        for item in found or ():
+            if not isinstance(item, bool | int) or item not in (0, 1):
+                raise self.wrong(keys[0], item, "0 or 1 for each layer")
+        return None if found is None else [bool(item) for item in found]
+
     def table(self, *keys: str) -> Config | None:
         """A mapping inside this one, read the same way."""
         value = self.get(*keys)
         if value is None:
             return None
+        return self.inside(value, keys[0])
+
+    def inside(self, value: Any, key: str) -> Config:
+        """A mapping under a key of this one, or in a list there."""
         if not isinstance(value, Mapping):
-            raise self.wrong(keys[0], value, "a mapping")
-        inner = Config(value, self.where, family=f"{self.family} ({keys[0]})")
+            raise self.wrong(key, value, "a mapping")
+        inner = Config(value, self.where, family=f"{self.family} ({key})")
         inner.notes = self.notes
         return inner
 
@@ -125,7 +164,7 @@ class Config:
         )
 
     def wrong(self, key: str, value: Any, wanted: str) -> CatalogError:
-        shown = value if isinstance(value, str) else repr(value)
+        shown = value if isinstance(value, str) and value.isprintable() and value else repr(value)
         shown = shown if len(shown) <= 60 else shown[:57] + "…"
         return CatalogError(f"{key} of {self.family} is {shown}", where=self.where, cure=f"give {wanted}")
 

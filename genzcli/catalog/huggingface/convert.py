@@ -87,7 +87,8 @@ def _unknown(values: Mapping[str, Any], words: list[str], shown: str) -> Catalog
         return CatalogError(message, where=shown, cure="give the config.json of a model")
     near = nearest(words[0], names)
     meant = f"nearest: {', '.join(near)}; " if near else ""
-    message = f"unknown architecture {' / '.join(dict.fromkeys(words))}{lacks}"
+    called = one_line(" / ".join(word[:60] for word in dict.fromkeys(words)))
+    message = f"unknown architecture {called}{lacks}"
     return CatalogError(message, where=shown, cure=f"{meant}known: {', '.join(names)}")
 
 
@@ -113,10 +114,10 @@ def write(config: Config, draft: Draft, name: tuple[str, str], origin: str = "")
     origin = one_line(origin or hub or own)
     lines = [f"# From the config.json of {origin} ({config.family})."]
     if config.notes:
-        lines.append(f"# Left out: {', '.join(config.notes)}.")
+        lines.append(f"# Left out: {one_line(', '.join(config.notes))}.")
     if config.defaulted:
         said = ", ".join(f"{key} {value}" for key, value in config.defaulted.items())
-        lines.append(f"# Not in the config, taken from the defaults of its class: {said}.")
+        lines.append(one_line(f"# Not in the config, taken from the defaults of its class: {said}."))
     lines.append(f"name: {scalar(own)}")
     if hub:
         lines.append(f"aliases: [{scalar(hub)}]")

@@ -91,6 +91,8 @@ def exaone4(config: Config) -> Draft:
     pattern = config.get("sliding_window_pattern")
     if isinstance(pattern, str) and config.get("layer_types") is None:  # "LLLG"
         letters = [letter.upper() for letter in pattern]
+        if not letters or set(letters) - {"L", "G"}:
+            raise config.wrong("sliding_window_pattern", pattern, "letters L and G, as LLLG")
         slides = [letters[index % len(letters)] == "L" for index in range(depth(config))]
         slides[-1] = False  # the last layer sees everything
     else:
@@ -138,8 +140,8 @@ def lfm2(config: Config) -> Draft:
 def short_convolutions(config: Config) -> list[Layer]:
     """The mixer of each layer of LFM2: `layer_types`, or attention in the listed layers."""
     layers = depth(config)
-    listed = config.list("full_attn_idxs")
-    types = config.list("layer_types", length=layers)
+    listed = config.places("full_attn_idxs")
+    types = config.words("layer_types", length=layers, known=("conv", "full_attention"))
     if types is None and listed is None:
         raise config.lacks("layer_types", "full_attn_idxs")
     if types is not None:
@@ -363,9 +365,7 @@ def nemotron_nas(config: Config) -> Draft:
     if blocks is None:
         raise config.lacks("block_configs")
     layers = [
-        layer
-        for block in blocks
-        for layer in _nas_layers(config, Config(block, config.where, family=config.family))
+        layer for block in blocks for layer in _nas_layers(config, config.inside(block, "block_configs"))
     ]
     return Draft(config, layers)
 

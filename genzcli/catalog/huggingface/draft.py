@@ -29,7 +29,7 @@ class Draft:
         self.d_model = width(config) if d_model is None else d_model
         self.vocab = config.count("vocab_size") if vocab is None else vocab
         said = config.around("tie_word_embeddings", "tie_embedding")
-        self.tied = tied if said is None else bool(said)
+        self.tied = tied if said is None else config.truth(said, "tie_word_embeddings")
         self.positions = positions
         self.context = context or _context(config)
         self.precision: dict[str, str] = {}
@@ -54,20 +54,26 @@ def width(config: Config) -> int:
 _MOST_LAYERS = 10_000
 
 
-def depth(config: Config) -> int:
-    """Number of layers."""
-    keys = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-    layers = config.count(*keys)
+def depth(config: Config, *keys: str, default: int | None = None) -> int:
+    """Number of layers, under the usual keys or these."""
+    keys = keys or ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    layers = config.count(*keys, default=default)
     if layers > _MOST_LAYERS:
         raise config.wrong(keys[0], layers, f"at most {_MOST_LAYERS}")
     return layers
+
+
+#: What is written where there is no limit.
+_ENDLESS = 10**9
 
 
 def _context(config: Config) -> int | None:
     value = config.get(
         "max_position_embeddings", "n_positions", "seq_length", "max_seq_len", "model_max_length"
     )
-    return value if isinstance(value, int) and value > 0 else None
+    if value is None or value in (0, -1) or (isinstance(value, int | float) and value > _ENDLESS):
+        return None
+    return config.whole(value, "max_position_embeddings")
 
 
 # --- the layers as named blocks and runs of them ---

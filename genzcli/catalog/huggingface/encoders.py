@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genzcli.catalog.huggingface.config import Config
-from genzcli.catalog.huggingface.draft import Draft, Layer, width
+from genzcli.catalog.huggingface.draft import Draft, Layer, depth, width
 
 
 def t5(config: Config) -> Draft:
@@ -13,7 +13,7 @@ def t5(config: Config) -> Draft:
     mixer: Layer = {"heads": heads, "kv_heads": heads, "head_dim": config.count("d_kv")}
     gated = str(config.get("feed_forward_proj") or "relu").startswith("gated")
     feed: Layer = {"d_ff": config.count("d_ff")} | ({} if gated else {"gated": False})
-    before, behind = config.count("num_layers"), config.count("num_decoder_layers", "num_layers")
+    before, behind = depth(config, "num_layers"), depth(config, "num_decoder_layers", "num_layers")
     # T5 ties its embeddings unless it says otherwise.
     return _both(config, mixer, mixer, feed, feed, before, behind, tied=True)
 
@@ -45,8 +45,8 @@ def bart(config: Config) -> Draft:
         mixer("decoder"),
         feed("encoder"),
         feed("decoder"),
-        config.count("encoder_layers"),
-        config.count("decoder_layers"),
+        depth(config, "encoder_layers"),
+        depth(config, "decoder_layers"),
         tied=True,
         positions=(before, behind),
     )

@@ -76,10 +76,11 @@ def llama4(config: Config) -> Draft:
     if config.get("layer_types") is not None:
         chunked = parts.sliding(config)
     else:
-        rope = config.list("no_rope_layers", length=layers) or [(index + 1) % 4 for index in range(layers)]
-        chunked = [bool(item) for item in rope]
+        listed_rope = config.get("no_rope_layers")
+        rope = config.flags("no_rope_layers", length=layers) if listed_rope else None
+        chunked = [(index + 1) % 4 != 0 for index in range(layers)] if rope is None else rope
     step = config.count("interleave_moe_layer_step", default=1)
-    listed = config.list("moe_layers")
+    listed = config.places("moe_layers")
     sparse = [index in listed if listed else (index + 1) % step == 0 for index in range(layers)]
     d_expert = config.count("intermediate_size")
     routed = parts.moe(config, d_expert=d_expert, d_shared=d_expert)
@@ -138,7 +139,7 @@ def indexed(config: Config, mixer: Layer) -> list[Layer]:
     layers = depth(config)
     if "index" not in mixer:
         return [{"mla": mixer}] * layers
-    types, pattern = config.list("indexer_types", length=layers), config.get("index_topk_pattern")
+    types, pattern = config.words("indexer_types", length=layers), config.get("index_topk_pattern")
     if types is not None:
         own = [kind != "shared" for kind in types]
     elif isinstance(pattern, str) and len(pattern) >= layers:
@@ -184,18 +185,13 @@ def _ratios(config: Config) -> list[int]:
     listed = config.list("compress_ratios", length=layers)
     if listed is not None:
         return [config.whole(ratio, "compress_ratios", least=0) for ratio in listed]
-    types = config.list("layer_types", length=layers)
+    types = config.words("layer_types", length=layers, known=_V4_TYPES)
     if types is None:
         raise config.lacks("compress_ratios", "layer_types")
     rates = config.table("compress_rates")
-    found = []
-    for kind in types:
-        if kind not in _V4_TYPES:
-            raise config.refuse(f"layers of the type {kind!r}")
-        found.append(
-            _V4_TYPES[kind] if rates is None else rates.count(kind, default=_V4_TYPES[kind], least=0)
-        )
-    return found
+    if rates is None:
+        return [_V4_TYPES[kind] for kind in types]
+    return [rates.count(kind, default=_V4_TYPES[kind], least=0) for kind in types]
 
 
 #: Entries of so few tokens are pooled from two windows, and an indexer picks the best of them.
@@ -236,7 +232,7 @@ def mimo_v2(config: Config) -> Draft:
     """
     config.note("attention sinks")
     layers = depth(config)
-    pattern = config.list("hybrid_layer_pattern", length=layers)
+    pattern = config.flags("hybrid_layer_pattern", length=layers)
     if pattern is None:
         raise config.lacks("hybrid_layer_pattern")
     whole = parts.attention(config)
@@ -304,7 +300,9 @@ def _grouped(config: Config) -> Layer:
 def _numbers(config: Config, key: str, value: object) -> set[int]:
     """Layers by number: a list, or a text with commas."""
     words = value.split(",") if isinstance(value, str) else value
-    if not isinstance(words, list) or not all(str(word).strip().isdigit() for word in words):
+    if not isinstance(words, list) or not all(
+        str(word).strip().isdecimal() and len(str(word)) < 9 for word in words
+    ):
         raise config.wrong(key, value, "numbers of layers")
     return {int(str(word)) for word in words}
 
@@ -332,9 +330,9 @@ def _block_index(config: Config) -> tuple[Layer, list[bool]]:
     layers, table = depth(config), config.table("sparse_attention_config")
     if table is None or not table.flag("use_sparse_attention", default=True):
         return {}, [False] * layers
-    listed = table.list("sparse_attention_freq", length=layers)
-    picked = [True] * layers if listed is None else [bool(item) for item in listed]
-    values = table.list("sparse_disable_index_value", length=layers)
+    listed = table.flags("sparse_attention_freq", length=layers)
+    picked = [True] * layers if listed is None else listed
+    values = table.flags("sparse_disable_index_value", length=layers)
     if values is not None and any(has and not item for has, item in zip(picked, values, strict=True)):
         raise config.refuse("values of its own beside the index keys (sparse_disable_index_value)")
     blocks, size = table.count("sparse_topk_blocks"), table.count("sparse_block_size")

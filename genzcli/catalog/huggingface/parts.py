@@ -76,12 +76,9 @@ def shared_width(config: Config, d_expert: int) -> int:
 def sliding(config: Config, *, pattern: int | None = None, default: bool = False) -> list[bool]:
     """For each layer whether it is local: `layer_types`, every n-th global, or all alike (`default`)."""
     layers = depth(config)
-    types = config.list("layer_types", length=layers)
+    known = {"sliding_attention": True, "chunked_attention": True, "full_attention": False}
+    types = config.words("layer_types", length=layers, known=known)
     if types is not None:
-        known = {"sliding_attention": True, "chunked_attention": True, "full_attention": False}
-        for kind in types:
-            if kind not in known:
-                raise config.refuse(f"layers of the type {kind!r}")
         return [known[kind] for kind in types]
     every = config.get("sliding_window_pattern", "_sliding_window_pattern") or pattern
     if every:
@@ -112,13 +109,13 @@ def locals_(config: Config, slides: list[bool], key: str = "sliding_window") -> 
 def after_dense(config: Config, *, default: int = 0) -> list[bool]:
     """For each layer whether it has experts: after the first dense ones, or by a list, every n-th."""
     layers = depth(config)
-    types = config.list("mlp_layer_types", length=layers)
+    types = config.words("mlp_layer_types", length=layers, known=("dense", "sparse"))
     if types is not None:
         return [kind != "dense" for kind in types]
     first = config.count("first_k_dense_replace", "moe_layer_start_index", default=default, least=0)
     step = config.get("moe_layer_freq", "moe_layer_interval")
     if isinstance(step, list):
-        return [bool(item) for item in config.list("moe_layer_freq", length=layers) or ()]
+        return config.flags("moe_layer_freq", "moe_layer_interval", length=layers) or []
     every = 1 if step is None else config.whole(step, "moe_layer_freq")
     return [index >= first and index % every == 0 for index in range(layers)]
 
@@ -126,7 +123,7 @@ def after_dense(config: Config, *, default: int = 0) -> list[bool]:
 def by_step(config: Config) -> list[bool]:
     """For each layer whether it has experts, as the Qwens write it."""
     step = config.count("decoder_sparse_step", default=1)
-    dense = config.list("mlp_only_layers") or []
+    dense = config.places("mlp_only_layers") or ()
     return [index not in dense and (index + 1) % step == 0 for index in range(depth(config))]
 
 

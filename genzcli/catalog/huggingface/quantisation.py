@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from genzcli.catalog.huggingface.config import Config
 from genzcli.catalog.huggingface.draft import Draft
-from genzcli.errors import CatalogError
+from genzcli.errors import CatalogError, shortened
 from genzcli.spec.dtype import BITS
 from genzcli.spec.dtype import base as base_of
 
@@ -110,7 +110,7 @@ def _formats(config: Config, found: Mapping[str, Any], layers: int) -> dict[str,
     if isinstance(listed, Mapping) and listed:
         return _by_layer(config, listed)
     groups = _groups(config, found)
-    ignored = _ignored(found)
+    ignored = _ignored(config, found)
     places = sorted({layers // 4, layers // 2, 3 * layers // 4})
     return {part: _format(part, groups, ignored, places) for part in _MODULES}
 
@@ -165,7 +165,7 @@ def _matches(pattern: str, name: str) -> bool:
     return f".{pattern}." in f".{name}."
 
 
-def _ignored(found: Mapping[str, Any]) -> list[str]:
+def _ignored(config: Config, found: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
     for key in (
         "ignore",
@@ -175,12 +175,17 @@ def _ignored(found: Mapping[str, Any]) -> list[str]:
         "exclude",
         "llm_int8_skip_modules",
     ):
-        listed = found.get(key)
-        words += (
-            [str(word) for word in listed]
-            if isinstance(listed, Iterable) and not isinstance(listed, str)
-            else []
-        )
+        words += _modules(config, key, found.get(key))
+    return words
+
+
+def _modules(config: Config, key: str, listed: Any) -> list[str]:
+    """A list of modules, or one alone."""
+    if listed is None:
+        return []
+    words = [listed] if isinstance(listed, str) else listed
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise config.wrong(f"quantization_config.{key}", listed, "a list of modules")
     return words
 
 
@@ -214,7 +219,7 @@ def _groups(config: Config, found: Mapping[str, Any]) -> list[tuple[list[str], F
         case "quark":
             return [(everything, _quark(config, found))]
     raise CatalogError(
-        f"unknown quant_method {method!r} in quantization_config",
+        f"unknown quant_method {shortened(method)} in quantization_config",
         where=config.where,
         cure="known: fp8, fbgemm_fp8, mxfp4, awq, gptq, auto-round, bitsandbytes, "
         "compressed-tensors, modelopt, quark",
@@ -223,7 +228,8 @@ def _groups(config: Config, found: Mapping[str, Any]) -> list[tuple[list[str], F
 
 def _integers(config: Config, method: str, bits: Any, group: Any = None) -> str:
     """Integers of so many bits and a 16-bit scale a group; the plain word is for 128, and a whole channel."""
-    name = {8: "int8", 4: "int4", 3: "int3", 2: "int2"}.get(bits)
+    names = {8: "int8", 4: "int4", 3: "int3", 2: "int2"}
+    name = names.get(bits) if isinstance(bits, int) else None
     if name is None:
         raise config.wrong("quantization_config.bits", bits, f"2, 3, 4 or 8 bits for {method}")
     return f"{name}g{group}" if f"{name}g{group}" in BITS else name
@@ -252,12 +258,10 @@ def _compressed(config: Config, found: Mapping[str, Any]) -> list[tuple[list[str
             raise config.wrong("quantization_config.config_groups", group, "groups with 'weights'")
         storage = _scheme(config, group["weights"])
         acts = group.get("input_activations")
-        rules.append(
-            (
-                [str(t) for t in group.get("targets") or ("*",)],
-                (storage, base_of(_scheme(config, acts)) if acts else ""),
-            )
-        )
+        if acts is not None and not isinstance(acts, Mapping):
+            raise config.wrong("quantization_config.config_groups.input_activations", acts, "a mapping")
+        targets = _modules(config, "config_groups.targets", group.get("targets")) or ["*"]
+        rules.append((targets, (storage, base_of(_scheme(config, acts)) if acts else "")))
     return rules
 
 
@@ -302,7 +306,6 @@ def _cache(found: Mapping[str, Any]) -> str:
     )
     scheme = found.get("kv_cache_scheme")
     if isinstance(scheme, Mapping):
-        word = {("float", 8): "FP8", ("int", 8): "INT8", ("float", 4): "NVFP4"}.get(
-            (str(scheme.get("type")), int(scheme.get("num_bits") or 0)), ""
-        )
+        kinds = {"float 8": "FP8", "int 8": "INT8", "float 4": "NVFP4"}
+        word = kinds.get(f"{scheme.get('type')} {scheme.get('num_bits')}", "")
     return {"FP8": "fp8", "INT8": "int8", "NVFP4": "fp4"}.get(str(word or "").upper(), "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from genzcli.catalog.huggingface import parts
 from genzcli.catalog.huggingface.config import Config
 from genzcli.catalog.huggingface.draft import Draft, Layer, depth, width
@@ -109,7 +107,7 @@ _BAMBA = (
 
 def bamba(config: Config) -> Draft:
     """Bamba: Mamba-2, attention in the listed layers, an MLP in each."""
-    listed = config.list("attn_layer_indices")
+    listed = config.places("attn_layer_indices")
     if listed is None:
         raise config.lacks("attn_layer_indices")
     scan, mixer = _mamba2(config, *_BAMBA), parts.attention(config)
@@ -120,7 +118,8 @@ def bamba(config: Config) -> Draft:
 
 def granite_hybrid(config: Config) -> Draft:
     """Granite 4: Mamba-2 and attention by `layer_types`, experts where there are any."""
-    types = config.list("layer_types", "layers_block_type", length=depth(config))
+    kinds = ("mamba", "attention")
+    types = config.words("layer_types", "layers_block_type", length=depth(config), known=kinds)
     if types is None:
         raise config.lacks("layer_types")
     scan, mixer = _mamba2(config, *_BAMBA), parts.attention(config)
@@ -188,7 +187,7 @@ def _nemotron_experts(config: Config, gated: bool) -> Layer:
     d_expert = config.count("moe_intermediate_size")
     shared = config.count("n_shared_experts", default=0, least=0)
     each = config.count("moe_shared_expert_intermediate_size", default=d_expert)
-    extra: dict[str, Any] = {"d_latent": config.get("moe_latent_size")}
+    extra = {"d_latent": config.count("moe_latent_size", default=0, least=0)}
     return parts.moe(config, d_expert=d_expert, d_shared=shared * each, gated=gated, **extra)
 
 
@@ -216,6 +215,9 @@ def falcon_h1(config: Config) -> Draft:
 # --- one set of attention between Mamba layers, used many times ---
 
 
+_ZAMBA = ("mamba", "hybrid")
+
+
 def zamba(config: Config) -> Draft:
     """Zamba: one attention and MLP between Mamba layers, the same weights at each place."""
     mixer = _wide_attention(config)
@@ -225,7 +227,7 @@ def zamba(config: Config) -> Draft:
         "mamba": _mamba1(config, inner, "mamba_d_state", "mamba_d_conv", "mamba_dt_rank"),
         "norms": 1,
     }
-    listed = config.list("layers_block_type", length=depth(config))
+    listed = config.words("layers_block_type", length=depth(config), known=_ZAMBA)
     if listed is None:
         every = config.count("attn_layer_period", default=6)
         offset = config.count("attn_layer_offset", default=4, least=0)
@@ -239,7 +241,7 @@ def zamba(config: Config) -> Draft:
 
 def zamba2(config: Config) -> Draft:
     """Zamba2: sets of attention and MLP in turn between Mamba-2 layers, adapters of each use's own."""
-    types = config.list("layers_block_type", length=depth(config))
+    types = config.words("layers_block_type", length=depth(config), known=_ZAMBA)
     if types is None:
         raise config.lacks("layers_block_type")
     rank, sets = config.count("adapter_rank", default=128), config.count("num_mem_blocks", default=1)
@@ -311,13 +313,10 @@ def _predicted(config: Config, draft: Draft) -> Draft:
 
 def _linear_layers(config: Config) -> list[bool]:
     layers = depth(config)
-    types = config.list("layer_types", length=layers)
+    types = config.words("layer_types", length=layers, known=("linear_attention", "full_attention"))
     if types is None:
         every = config.count("full_attention_interval", default=4)
         return [(index + 1) % every != 0 for index in range(layers)]
-    for kind in types:
-        if kind not in ("linear_attention", "full_attention"):
-            raise config.refuse(f"layers of the type {kind!r}")
     return [kind == "linear_attention" for kind in types]
 
 
@@ -327,6 +326,9 @@ def minimax_01(config: Config) -> Draft:
     kinds = config.list("attn_type_list", "layer_types", length=layers)
     if kinds is None:
         raise config.lacks("attn_type_list", "layer_types")
+    for kind in kinds:
+        if kind not in (0, 1, "linear_attention", "full_attention"):
+            raise config.wrong("attn_type_list", kind, "0 or 1 for each layer")
     mixer = parts.attention(config)
     heads, dim = mixer["heads"], mixer["head_dim"]
     lightning = {"key_heads": heads, "value_heads": heads, "key_dim": dim, "value_dim": dim, "d_conv": 0}
@@ -346,7 +348,7 @@ def kimi_linear(config: Config) -> Draft:
     table = config.table("linear_attn_config")
     if table is None:
         raise config.lacks("linear_attn_config")
-    full = table.list("full_attn_layers") or []
+    full = table.places("full_attn_layers") or ()
     heads, dim = table.count("num_heads"), table.count("head_dim")
     delta: Layer = {"key_heads": heads, "value_heads": heads, "key_dim": dim, "value_dim": dim}
     delta["d_conv"] = table.count("short_conv_kernel_size", default=4)
@@ -364,6 +366,6 @@ def kimi_linear(config: Config) -> Draft:
         config,
         d_expert=d_expert,
         d_shared=parts.shared_width(config, d_expert),
-        d_latent=config.get("routed_expert_hidden_size"),
+        d_latent=config.count("routed_expert_hidden_size", default=0, least=0),
     )
     return Draft(config, joined(mixers, feeds(config, parts.after_dense(config), routed)))

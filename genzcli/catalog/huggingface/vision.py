@@ -84,7 +84,7 @@ def qwen(config: Config, draft: Draft) -> Tower:
     """Qwen2-VL to Qwen3.5: any size, four patches a token, merged by an MLP; Qwen3-VL has more of these."""
     newer, older = "2_5" in config.family, "qwen2_vl" in config.family
     d_model = config.count("embed_dim") if older else config.count("hidden_size")
-    layers, heads = config.count("depth"), config.count("num_heads")
+    layers, heads = depth(config, "depth"), config.count("num_heads")
     feed = int(config.number("mlp_ratio") * d_model) if older else config.count("intermediate_size")
     layer = _plain(d_model, heads, feed, gated=newer)
     side, merge = config.count("patch_size", "spatial_patch_size"), config.count("spatial_merge_size")
@@ -98,10 +98,10 @@ def qwen(config: Config, draft: Draft) -> Tower:
             gated=True,
             chunk=(config.count("window_size") // side) ** 2,
         )
-        whole = config.list("fullatt_block_indexes") or []
+        whole = config.places("fullatt_block_indexes") or ()
         stack = [layer if index in whole else near for index in range(layers)]
     text = draft.d_model
-    early = config.list("deepstack_visual_indexes") or []
+    early = config.places("deepstack_visual_indexes") or ()
     return stack, {
         "d_model": d_model,
         "patch": _values(config, config.count("temporal_patch_size", default=1)),
@@ -110,7 +110,11 @@ def qwen(config: Config, draft: Draft) -> Tower:
         "token_side": side * merge,
         "projector": [merged, merged, text],
         **({"projectors": 1 + len(early)} if early else {}),
-        **({"positions": rows} if (rows := config.get("num_position_embeddings")) else {}),
+        **(
+            {"positions": rows}
+            if (rows := config.count("num_position_embeddings", default=0, least=0))
+            else {}
+        ),
     }
 
 
@@ -133,7 +137,7 @@ def siglip(config: Config, draft: Draft) -> Tower:
 
 def gemma4(config: Config, draft: Draft) -> Tower:
     """Gemma 4: gated MLPs, patches averaged, a position table for each of two axes."""
-    layer, d_model, layers = _usual(config, gated=True, head_dim=config.get("head_dim"))
+    layer, d_model, layers = _usual(config, gated=True, head_dim=config.count("head_dim", default=0, least=0))
     pool = config.count("pooling_kernel_size")
     return [layer | {"norms": 4}] * layers, {
         "d_model": d_model,
@@ -149,7 +153,10 @@ def llama4(config: Config, draft: Draft) -> Tower:
     """Llama 4: tiles of one size, each seen alone; four patches shuffled into one token."""
     tile = _square(config)
     layer, d_model, layers = _usual(config, chunk=tile)
-    times = round(1 / config.number("pixel_shuffle_ratio"))
+    ratio = config.number("pixel_shuffle_ratio")
+    if not 1e-3 < ratio <= 1:
+        raise config.wrong("pixel_shuffle_ratio", ratio, "a share above 0, at most 1")
+    times = round(1 / ratio)
     merged = d_model * times * times
     inner, out = config.count("projector_input_dim"), config.count("projector_output_dim")
     config.note("further tiles of an image (give --image-tokens)")
@@ -166,7 +173,7 @@ def llama4(config: Config, draft: Draft) -> Tower:
 def mllama(config: Config, draft: Draft) -> Tower:
     """Llama 3.2 vision: tiles that see one another, positions for each of nine arrangements of four."""
     layer, d_model, layers = _usual(config)
-    layers += config.count("num_global_layers")
+    layers += depth(config, "num_global_layers")
     tiles, patches = config.count("max_num_tiles"), _square(config) + 1
     arranged = len(config.list("supported_aspect_ratios") or range(8)) + 1
     return [layer] * layers, {
@@ -211,7 +218,7 @@ def kimi(config: Config, draft: Draft) -> Tower | None:
         config.note("vision tower")
         return None
     d_model = config.count("vt_hidden_size", "hidden_size")
-    layers = config.count("vt_num_hidden_layers", "num_hidden_layers")
+    layers = depth(config, "vt_num_hidden_layers", "num_hidden_layers")
     heads = config.count("vt_num_attention_heads", "num_attention_heads")
     layer = _plain(d_model, heads, config.count("vt_intermediate_size", "intermediate_size"))
     sides = config.list("merge_kernel_size", length=2) or [2, 2]
@@ -231,10 +238,9 @@ def kimi(config: Config, draft: Draft) -> Tower | None:
 def mllama_text(config: Config) -> Draft:
     """Llama 3.2 vision: some layers look at the image in place of the text before them."""
     mixer, feed, layers = parts.attention(config), parts.mlp(config), depth(config)
-    listed = config.list("cross_attention_layers")
-    if listed is None:
+    places = config.places("cross_attention_layers")
+    if places is None:
         raise config.lacks("cross_attention_layers")
-    places = {config.whole(place, "cross_attention_layers", 0) for place in listed}
     across: Layer = {"cross_attention": mixer, "mlp": feed}
     own: Layer = {"attention": mixer, "mlp": feed}
     return Draft(config, [across if index in places else own for index in range(layers)])

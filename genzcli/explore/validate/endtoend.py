@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.errors import GenzError, UnknownNameError
 from genzcli.explore.validate.arrays import Stack, answers, stacked
-from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting
+from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting, guarded
 from genzcli.explore.validate.servings import TARGETS, Asked, Key, asked, looked_up
 
 if TYPE_CHECKING:
@@ -65,9 +65,10 @@ def _group(group: Stack, profile: Profile, read: dict[int, Asked], flags: list[s
     """The rows of one structure; one by one where the engine refuses a plan among them."""
     try:
         return _answered(group, profile, read, flags)
-    except GenzError as error:
+    except (GenzError, ArithmeticError):
         if len(group.places) == 1:
-            return {group.places[0]: Predicted({}, str(error))}
+            (place,) = group.places
+            return {place: guarded(lambda: _answered(group, profile, read, flags)[place])}
     result: dict[int, Predicted] = {}
     for place in group.places:
         result.update(_group(stacked([(place, read[place])], group.nouns), profile, read, flags))

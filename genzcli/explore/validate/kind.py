@@ -11,12 +11,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from genzcli.errors import GenzError
+from genzcli.errors import GenzError, shortened
 
 if TYPE_CHECKING:
     from genzcli.spec.hardware import Chip, Platform
     from genzcli.spec.model import Model
     from genzcli.spec.profile import Profile
+
+
+#: No quantity that anybody measures is smaller or larger, and within these nothing overflows.
+_LEAST, _MOST = 1e-15, 1e18
+#: Nor does anything come in larger numbers.
+_MOST_COUNT = 10**9
 
 
 class Row(NamedTuple):
@@ -33,13 +39,17 @@ class Row(NamedTuple):
         return found
 
     def number(self, column: str, default: float | None = None) -> float:
-        """A finite number that is not negative; `default` where the cell is empty."""
+        """A number that is not negative, of a sane size; `default` where the cell is empty."""
         text = self.cells.get(column, "")
         if not text and default is not None:
             return default
         value = as_number(self.text(column))
-        if value is None or value < 0:
-            raise GenzError(f"{column} is {text!r}, not a number")
+        if value is None:
+            raise GenzError(f"{column} is {shortened(text)}, not a number")
+        if value < 0:
+            raise GenzError(f"{column} is {shortened(text)}, must not be negative")
+        if value and not _LEAST <= value <= _MOST:
+            raise GenzError(f"{column} is {shortened(text)}, not a plausible number")
         return value
 
     def count(self, column: str, default: int | None = None) -> int:
@@ -47,11 +57,25 @@ class Row(NamedTuple):
         value = self.number(column, default)
         if value != int(value) or value < 1:
             raise GenzError(f"{column} is {value:g}, not a whole number above 0")
+        if value > _MOST_COUNT:
+            raise GenzError(f"{column} is {value:g}, not a plausible number")
         return int(value)
+
+    def measured(self, column: str) -> float | None:
+        """What was measured: a number above 0 of a sane size; none where the cell is empty."""
+        text = self.cells.get(column, "")
+        if not text:
+            return None
+        value = as_number(text)
+        if value is not None and value <= 0:
+            raise GenzError(f"{column} is {shortened(text)}, must be above 0")
+        if value is None or not _LEAST <= value <= _MOST:
+            raise GenzError(f"{column} is {shortened(text)}, not a plausible positive number")
+        return value
 
 
 class Predicted(NamedTuple):
-    """What the tool says of one row: a value for each target, or why there is none, and what to know."""
+    """What the tool says of one row: a value for each target, or why it has no score, and what to know."""
 
     values: Mapping[str, float]
     reason: str | None = None
@@ -95,6 +119,7 @@ class Kind(NamedTuple):
     group: Callable[[Row], tuple[str, ...]]  # the key of a row
     predict: Callable[[Sequence[Row], Setting], Iterator[Predicted]]
     extra: tuple[str, ...] = ()  # further columns that are predicted, not scored
+    calibrated: bool = True  # whether a stack and its profile have a say
 
 
 def one_by_one(
@@ -104,12 +129,19 @@ def one_by_one(
 
     def rows(given: Iterable[Row], setting: Setting) -> Iterator[Predicted]:
         for row in given:
-            try:
-                yield predict(row, setting)
-            except GenzError as error:
-                yield Predicted({}, str(error))
+            yield guarded(lambda row=row: predict(row, setting))  # type: ignore[misc]
 
     return rows
+
+
+def guarded(predict: Callable[[], Predicted]) -> Predicted:
+    """A prediction, or the reason why there is none."""
+    try:
+        return predict()
+    except GenzError as error:
+        return Predicted({}, str(error))
+    except ArithmeticError:  # each number sane, all of them together not
+        return Predicted({}, "its numbers together are beyond what can be computed")
 
 
 def applies(profile: Profile, chip: Chip) -> bool:

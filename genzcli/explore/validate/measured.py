@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from genzcli.engine.network import Group, collective, extended, hops
-from genzcli.errors import GenzError, UnknownNameError
-from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting
+from genzcli.errors import GenzError, UnknownNameError, shortened
+from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting, guarded
 from genzcli.spec.hardware import Chip, Level, Platform
 from genzcli.spec.profile import Profile
 
@@ -59,19 +59,25 @@ def _predict(rows: Sequence[Row], setting: Setting) -> Iterator[Predicted]:
     chips: dict[str, tuple[Platform, bool] | GenzError] = {}
     places: dict[tuple[str, ...], Place] = {}
     for row in rows:
-        where = tuple(row.cells.get(name, "") for name in _WHERE)
-        try:
-            if where not in places:
-                places[where] = _place(row, setting, chips)
-            yield _one(row, places[where])
-        except GenzError as error:
-            yield Predicted({}, str(error))
+        yield guarded(lambda row=row: _kept(row, setting, places, chips))  # type: ignore[misc]
+
+
+def _kept(
+    row: Row,
+    setting: Setting,
+    places: dict[tuple[str, ...], Place],
+    chips: dict[str, tuple[Platform, bool] | GenzError],
+) -> Predicted:
+    where = tuple(row.cells.get(name, "") for name in _WHERE)
+    if where not in places:
+        places[where] = _place(row, setting, chips)
+    return _one(row, places[where])
 
 
 def _one(row: Row, place: Place) -> Predicted:
     word = re.sub(r"[^a-z]", "", row.text("collective").lower())
     if word not in _COLLECTIVES:
-        raise GenzError(f"collective {row.text('collective')!r} is not modelled")
+        raise GenzError(f"collective {shortened(row.text('collective'))} is not modelled")
     kind, members = _COLLECTIVES[word], row.count("num_chips")
     sent = row.number("message_bytes")
     whole = sent * members if kind == "all-gather" and place.profile.stack in ("oneccl", "xla") else sent
@@ -103,8 +109,8 @@ def _place(row: Row, setting: Setting, kept: dict[str, tuple[Platform, bool] | G
         raise found
     home, exact = found
     stack, known = _stack(row.text("library"))
-    flags: tuple[str, ...] = () if exact else (f"{name} is taken for {home.chip.name}",)
-    flags += () if known else (f"library {row.text('library')} is taken for NCCL",)
+    flags: tuple[str, ...] = () if exact else (f"{shortened(name)} is taken for {home.chip.name}",)
+    flags += () if known else (f"library {shortened(row.text('library'))} is taken for NCCL",)
     members, nodes = row.count("num_chips"), row.count("nodes", 1)
     platform = _joined(home, row.cells.get("fabric", "").lower(), members, nodes)
     profile, said = _profile(stack, home.chip, setting)
@@ -136,7 +142,7 @@ def _found(name: str, setting: Setting) -> tuple[Platform, bool] | GenzError:
             return setting.library.hardware(word)[0], position < len(_whole(name))
         except GenzError:
             continue
-    return GenzError(f"hardware {name!r} is in no catalog", cure="add it, or an alias, by --catalog")
+    return GenzError(f"hardware {shortened(name)} is in no catalog", cure="add it, or an alias, by --catalog")
 
 
 def _whole(name: str) -> list[str]:
@@ -203,6 +209,8 @@ def _outer(home: Platform, fabric: str) -> Level | None:
     stated = _ADAPTER.search(fabric)
     if stated:
         share = float(stated[1]) * 1e9 / 8 / (_NODE if stated[2] else 1)
+        if not 1 <= share <= 1e18:
+            raise GenzError(f"fabric {shortened(fabric)} has no plausible bandwidth")
         outer = outer.replace(bandwidth_bytes_per_s=share, links=1)
     return outer
 

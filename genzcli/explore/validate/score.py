@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genzcli.explore.validate.kind import Kind, Predicted, Row, as_number
+from genzcli.errors import GenzError
+from genzcli.explore.validate.kind import Kind, Predicted, Row
 
 #: The key of the group of all rows.
 ALL = "all"
@@ -25,11 +26,32 @@ class Scored(NamedTuple):
 
     def ratio(self, target: str) -> float | None:
         """Predicted over measured, where both are there."""
-        measured = as_number(self.row.cells.get(target, ""))
-        predicted = self.predicted.values.get(target)
-        if not measured or measured < 0 or not predicted:
+        try:
+            measured = self.row.measured(target)
+        except GenzError:
             return None
-        return predicted / measured
+        predicted = self.predicted.values.get(target)
+        return predicted / measured if predicted and measured else None
+
+
+def scored(kind: Kind, row: Row, predicted: Predicted) -> Scored:
+    """A row with its prediction, and with the reason where a measured cell cannot be compared."""
+    values = {name: value for name, value in predicted.values.items() if math.isfinite(value)}
+    reason = predicted.reason or next(filter(None, (_unscored(row, values, t) for t in kind.targets)), None)
+    return Scored(row, Predicted(values, reason, predicted.flags))
+
+
+def _unscored(row: Row, values: Mapping[str, float], target: str) -> str | None:
+    """Why a measured cell has no error; none where it has one, or is empty."""
+    try:
+        if row.measured(target) is None:
+            return None
+    except GenzError as error:
+        return str(error)
+    value = values.get(target)
+    if value is None:
+        return f"there is no {target} to predict"
+    return None if value > 0 else f"{target} is predicted as {value:g}, and has no relative error"
 
 
 class Group(NamedTuple):
@@ -82,7 +104,8 @@ def _key(kind: Kind, by: Sequence[str]) -> Callable[[Row], tuple[str, ...]]:
 def _group(key: Mapping[str, str], target: str, scored: Sequence[Scored]) -> Group:
     ratios = [ratio for item in scored if (ratio := item.ratio(target)) is not None]
     errors = sorted(abs(ratio - 1) for ratio in ratios)
-    reasons = Counter(item.predicted.reason for item in scored if item.predicted.reason is not None)
+    without = (item.predicted.reason for item in scored if item.ratio(target) is None)
+    reasons = Counter(reason for reason in without if reason is not None)
     n = len(ratios)
     return Group(
         key=key,

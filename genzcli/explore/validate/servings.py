@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.errors import GenzError
-from genzcli.explore.validate.kind import Row, Setting, as_number
+from genzcli.errors import GenzError, shortened
+from genzcli.explore.validate.kind import Row, Setting
 from genzcli.spec.dtype import Precision
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def asked(row: Row, nouns: Callable[[Key], Nouns]) -> Asked:
     """
     batching = row.cells.get("batching", "") or ("continuous" if row.cells.get("concurrency") else "static")
     if batching not in ("static", "continuous"):
-        raise GenzError(f"batching is {batching!r}, neither static nor continuous")
+        raise GenzError(f"batching is {shortened(batching)}, neither static nor continuous")
     key = Key(
         row.text("hardware"),
         row.cells.get("stack", "") or "generic",
@@ -152,6 +152,8 @@ def _found(key: Key, setting: Setting) -> Nouns | GenzError:
 
 
 def measured(row: Row, target: str) -> float | None:
-    """The measured value of a target, where it is a positive number."""
-    value = as_number(row.cells.get(target, ""))
-    return value if value is not None and value > 0 else None
+    """The measured value of a target, where it is a plausible one."""
+    try:
+        return row.measured(target)
+    except GenzError:
+        return None

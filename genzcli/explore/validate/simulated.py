@@ -16,11 +16,12 @@ of its system layer; Thakur, Rabenseifner, Gropp (2005) for what folds sizes tha
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from genzcli.errors import GenzError, nearest
+from genzcli.errors import GenzError, nearest, shortened
 from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting, one_by_one
 
 _COLLECTIVES = ("all-reduce", "reduce-scatter", "all-gather", "all-to-all")
@@ -148,10 +149,10 @@ def dimensions(row: Row) -> list[Dimension]:
 def _shape(text: str) -> tuple[str, int]:
     found = _SHAPE.fullmatch(_spaced(text))
     if not found:
-        raise GenzError(f"topology {text!r} is not read", cure="write Ring(4) x Switch(8)")
+        raise GenzError(f"topology {shortened(text)} is not read", cure="write Ring(4) x Switch(8)")
     size = int(found[2])
     if size < 1:
-        raise GenzError(f"topology {text!r} has no members")
+        raise GenzError(f"topology {shortened(text)} has no members")
     return _known(text.partition("(")[0], _TOPOLOGIES, "topology"), size
 
 
@@ -181,7 +182,7 @@ def _known(word: str, words: tuple[str, ...], what: str) -> str:
     if name in words:
         return name
     near = ", ".join(nearest(name, words)) or ", ".join(words)
-    raise GenzError(f"unknown {what} {word.strip()!r}", cure=f"known are {near}")
+    raise GenzError(f"unknown {what} {shortened(word.strip())}", cure=f"known are {near}")
 
 
 def _each(row: Row, column: str, n: int) -> list[str]:
@@ -199,13 +200,25 @@ def _magnitude(row: Row, column: str, n: int, position: int) -> float:
 def _positive(row: Row, column: str, n: int, position: int) -> float:
     value = _magnitude(row, column, n, position)
     if not value:
-        raise GenzError(f"{column} is 0")
+        raise GenzError(f"{column} is 0, must be above 0")
     return value
+
+
+def _members(row: Row, found: list[Dimension]) -> None:
+    """The number of chips, where the file has it, is that of the topology."""
+    if row.cells.get("npus"):
+        members = math.prod(dimension.size for dimension in found)
+        if row.count("npus") != members:
+            said = (
+                f"npus is {row.count('npus')}, and topology {shortened(row.text('topology'))} has {members}"
+            )
+            raise GenzError(said)
 
 
 def _predict(row: Row, setting: Setting) -> Predicted:
     collective = _known(row.text("collective"), _COLLECTIVES, "collective")
     found = dimensions(row)
+    _members(row, found)
     time = seconds(collective, found, row.number("buffer_bytes"))
     flags = tuple(
         f"{item.algorithm} on {item.size} members folds what is beyond a power of two"
@@ -235,4 +248,5 @@ KIND = Kind(
     by=("collective", "network"),
     group=_group,
     predict=one_by_one(_predict),
+    calibrated=False,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genzcli.engine.systolic import simulated_cycles
-from genzcli.errors import GenzError
+from genzcli.errors import GenzError, shortened
 from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting, one_by_one
 
 _DATAFLOWS = ("ws", "os", "is")
@@ -12,7 +12,7 @@ _DATAFLOWS = ("ws", "os", "is")
 def _predict(row: Row, setting: Setting) -> Predicted:
     dataflow = row.text("dataflow").lower()
     if dataflow not in _DATAFLOWS:
-        raise GenzError(f"unknown dataflow {dataflow!r}", cure=f"known are {', '.join(_DATAFLOWS)}")
+        raise GenzError(f"unknown dataflow {shortened(dataflow)}", cure=f"known are {', '.join(_DATAFLOWS)}")
     shape = (row.count(name) for name in ("array_rows", "array_cols", "M", "N", "K"))
     return Predicted({"compute_cycles": int(simulated_cycles(dataflow, *shape))})
 
@@ -29,4 +29,5 @@ KIND = Kind(
     by=("dataflow", "array"),
     group=_group,
     predict=one_by_one(_predict),
+    calibrated=False,
 )
