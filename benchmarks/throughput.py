@@ -58,7 +58,7 @@ PLATFORMS = (
     "tpu-v5e-8",
 )
 #: Points of each pair of a model and a platform: values of batch, input and output.
-INSIDE = {16: (4, 2, 2), 64: (4, 4, 4), 1024: (8, 8, 16)}
+INSIDE = {16: (4, 2, 2), 64: (4, 4, 4), 256: (8, 8, 4), 1024: (8, 8, 16)}
 TARGETS = {"grid": 1e6, "list": 2e5, "catalog": 5e4}
 #: Peak memory of a process that answered 10^7 points.
 MOST_BYTES = 500e6
@@ -98,7 +98,7 @@ def main() -> int:
     frames = list(pairs())
     for inside, sizes in INSIDE.items():
         rate = measured(lambda sizes=sizes: everywhere(frames, sizes), 3)
-        target = TARGETS["catalog"] if inside >= 64 else None
+        target = TARGETS["catalog"] if inside >= 256 else None
         missed |= say(f"{len(frames)} pairs x {inside} points", len(frames) * inside, rate, alone, target)
     return int(missed)
 

@@ -111,16 +111,16 @@ def attend(attention: Attention, span: Span, shard: Shard, *, flash: bool, seque
     (FlashAttention, arXiv 2205.14135); without it S and P are each written and read: 4 t ctx H
     elements. A KV head of a sequence is a group; its rows are its query heads times the query tokens.
     """
-    heads = shard.heads(attention)
+    heads, width = shard.heads(attention), head_width(attention)
     groups = sequences * shard.kv_heads(attention)
-    pairs = span.tokens * span.context * heads
+    pairs = span.tokens * span.context
     written = 0 if attention.shares_kv else span.kv_written
     token_bytes = row_bytes(attention, shard)
-    moved = span.tokens * heads * head_width(attention) + (0 if flash else 4 * pairs)
+    moved = span.tokens * (heads * width) + (0 if flash else pairs * (4 * heads))
     return Operator(
         name="attention",
         kind="attention",
-        flop=2 * pairs * head_width(attention),
+        flop=pairs * (2 * heads * width),
         kv_bytes=(span.kv_read + written) * token_bytes,
         kv_written_bytes=written * token_bytes,
         activation_bytes=moved * shard.size.activations,

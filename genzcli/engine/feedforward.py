@@ -68,10 +68,10 @@ def grouped(name: str, load: Load, k: Number, n: Number, shard: Shard, idle: Num
     return Operator(
         name=name,
         kind="moe",
-        flop=2 * load.pairs * k * n,
+        flop=load.pairs * (2 * k * n),
         weight_bytes=load.experts * k * n * size.experts,
-        activation_bytes=load.pairs * (k + n) * size.activations,
-        idle_bytes=idle * (k + n) * size.activations,
+        activation_bytes=load.pairs * ((k + n) * size.activations),
+        idle_bytes=idle * ((k + n) * size.activations),
         reduction=k,
         groups=load.experts,
         rows=load.pairs,

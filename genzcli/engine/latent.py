@@ -96,7 +96,7 @@ def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) ->
     span = visit.span(None if mixer.index is None else mixer.index.top_k)
     local = heads(mixer, shard)
     absorbed = 2 * mixer.kv_rank + mixer.rope_dim
-    flop = 2 * span.tokens * span.context * local * absorbed
+    flop = span.tokens * span.context * (2 * local * absorbed)
     width: Number = absorbed
     if not isinstance(visit, DecodeStep):
         width = mixer.nope_dim + mixer.rope_dim + mixer.value_dim
@@ -108,9 +108,9 @@ def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) ->
         name="attention",
         kind="attention",
         flop=flop,
-        kv_bytes=(span.kv_read + span.kv_written) * cached_width(mixer) * shard.size.kv,
-        kv_written_bytes=span.kv_written * cached_width(mixer) * shard.size.kv,
-        activation_bytes=span.tokens * local * width * shard.size.activations,
+        kv_bytes=(span.kv_read + span.kv_written) * (cached_width(mixer) * shard.size.kv),
+        kv_written_bytes=span.kv_written * (cached_width(mixer) * shard.size.kv),
+        activation_bytes=span.tokens * (local * width * shard.size.activations),
         groups=visit.sequences,
         rows=span.tokens * local,
         keys=span.context,

@@ -140,9 +140,9 @@ def linear(name: str, tokens: Number, k: Number, n: Number, size: Bytes, *, kind
     return Operator(
         name=name,
         kind=kind,
-        flop=2 * tokens * k * n,
+        flop=tokens * (2 * k * n),
         weight_bytes=k * n * size.weights,
-        activation_bytes=tokens * (k + n) * size.activations,
+        activation_bytes=tokens * ((k + n) * size.activations),
         reduction=k,
         groups=1,
         rows=tokens,

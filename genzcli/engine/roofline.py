@@ -262,8 +262,9 @@ def _memory_s(operator: Operator, kv: Number, rates: Rates, fit: OperatorFit) ->
     cache = rates.cache
     kv_s = rates.states if operator.kind == "scan" and rates.states is not None else rates.kv
     if cache is None or fit.cache_efficiency is None:
-        moved_s = weights * rates.weights + kv * kv_s + activations * rates.activations
-        return moved_s / fit.memory_efficiency
+        share = fit.memory_efficiency
+        fixed = weights * (rates.weights / share) + activations * (rates.activations / share)
+        return fixed + kv * (kv_s / share)
     fast = cache.s_per_byte / fit.cache_efficiency
     own = weights + operator.kv_bytes + activations
     at_hand = _stays(own, cache)

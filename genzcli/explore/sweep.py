@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genzcli.engine.estimate import estimate, shortage
-from genzcli.engine.result import BOUNDS, Memory
+from genzcli.engine.result import Memory
 from genzcli.errors import PlanError
 from genzcli.explore import grid
 from genzcli.explore.plan import choose
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Points computed together: few enough for the arrays to stay in the cache.
+#: Points of a grid computed together: few enough for the arrays to stay in the cache.
 BLOCK = 32768
 
 
@@ -109,8 +109,9 @@ def blocks(frame: Frame, axes: Sequence[Numbers], first: int = 0, last: int | No
 def listed(frame: Frame, axes: Sequence[Numbers], first: int = 0, last: int | None = None) -> Iterator[Block]:
     """Points `first` up to `last` of a list: the n-th one has the n-th value of every axis."""
     last = len(axes[0].values) if last is None else last
-    for start in range(first, last, BLOCK):
-        size = min(BLOCK, last - start)
+    step = max(BLOCK // 4, 1)  # no array stays small
+    for start in range(first, last, step):
+        size = min(step, last - start)
         yield _block(frame, axes, [axis.values[start : start + size] for axis in axes], (size,))
 
 
@@ -166,12 +167,6 @@ def _illegal(frame: Frame, scenario: Scenario) -> str:
     except PlanError as error:
         return str(error)
     return "no legal plan"
-
-
-def bound(block: Block, index: int) -> str | None:
-    """What bounds the requests of a point."""
-    value = block.columns.get("bound")
-    return None if value is None or value[index] != value[index] else BOUNDS[int(value[index])]
 
 
 def pareto(points: NDArray[np.float64]) -> NDArray[np.intp]:
