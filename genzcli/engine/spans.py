@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.numeric import clip, floor, is_array, maximum, minimum, where
+from genzcli.numeric import clip, floor, maximum, minimum, where
 from genzcli.spec.noun import Noun, ratio
 
 if TYPE_CHECKING:
