@@ -43,6 +43,10 @@ class CatalogError(GenzError):
     """A catalog file that is unreadable, malformed, incomplete or without sources."""
 
 
+class WordError(GenzError):
+    """A word that means nothing where it stands: no number format, no pattern, no memory's share."""
+
+
 class UnknownNameError(GenzError):
     """A name that no catalog has; carries the nearest known ones in its cure."""
 

@@ -74,6 +74,39 @@ def numeric_field(parts: Mapping[str, Noun], path: str) -> tuple[str, list[str],
     return None
 
 
+def canonical(parts: Mapping[str, Noun], path: str) -> str:
+    """One spelling of a path: its root first, fields by their keys. As it is where it leads nowhere."""
+    keys = path.strip().split(".")
+    roots = [keys[0]] if keys[0] in ROOTS else _candidates(parts)
+    keys = keys[1:] if keys[0] in ROOTS else keys
+    if roots == ["platform"] and keys[:1] == ["chip"]:
+        roots, keys = ["chip"], keys[1:]
+    for root in roots:
+        try:
+            noun = _noun(parts, root)
+            _resolve(noun, keys, root)
+        except (_Lost, CatalogError, IndexError):
+            continue
+        item = _field(noun, keys[0])
+        return ".".join((root, keys[0] if item is None else item.key, *_spelled(noun, keys)))
+    return path
+
+
+def _spelled(noun: Noun, keys: list[str]) -> list[str]:
+    """The keys behind the first one, names of entries as they are."""
+    item = _field(noun, keys[0])
+    if item is None or len(keys) == 1:
+        return keys[1:]
+    value, rest, name = getattr(noun, item.name), keys[1:], []
+    if not isinstance(value, Noun):
+        entry, rest = _entry(_members(value) or {}, rest)
+        name, value = [entry], (_members(value) or {}).get(entry)
+    if not rest or not isinstance(value, Noun):
+        return [*name, *rest]
+    inner = _field(value, rest[0])
+    return [*name, rest[0] if inner is None else inner.key, *_spelled(value, rest)]
+
+
 def _leaf_field(noun: Noun, keys: list[str]) -> Field | None:
     """The field at the end of a path; that of a mapping of numbers for its entries."""
     item = _field(noun, keys[0])
@@ -221,7 +254,7 @@ def _likely(parts: Mapping[str, Noun], roots: list[str], keys: list[str]) -> lis
     if not found and len(keys) == 1:
         ends = {path.rpartition(".")[2] for path in paths}
         found = [path for end in nearest(keys[0], ends) for path in paths if path.rpartition(".")[2] == end]
-    return found[:_MOST_SUGGESTED]
+    return list(dict.fromkeys(found))[:_MOST_SUGGESTED]
 
 
 def _prefix(root: str) -> str:

@@ -10,7 +10,7 @@ from genzcli.cli.resolve import Resolved
 from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour
 from genzcli.engine.legal import compute_dtype, part_dtype, sparse_speedup
 from genzcli.engine.prompts import read_tokens
-from genzcli.engine.speculation import MTP, drafter, link, round_tokens
+from genzcli.engine.speculation import MTP, drafter, link, round_tokens, verified
 from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
@@ -83,6 +83,7 @@ def _plan(resolved: Resolved) -> Iterator[str]:
         burst = resolved.scenario.profile.burst
         if burst > 0:
             yield f"{burst:.0%} of the other requests' prompts come together with one's own (profile burst)"
+        yield from _crowded(resolved.scenario)
     if resolved.scenario.model.has_experts and request.routing is None:
         yield f"{plan.routing} routing of tokens to experts"
     yield from techniques(resolved.scenario)
@@ -91,6 +92,17 @@ def _plan(resolved: Resolved) -> Iterator[str]:
     yield from _elsewhere(plan)
     for edit in resolved.edits:
         yield f"{edit.path} set to {edit.value}"
+
+
+def _crowded(scenario: Scenario) -> Iterator[str]:
+    """More requests than a pass can decode: prompts are let in as others end."""
+    plan = scenario.plan
+    tokens = verified(plan) * scenario.usecase.beams
+    if plan.chunk is not None and plan.batch * tokens > plan.dp * plan.chunk:
+        yield (
+            f"a pass of {plan.chunk:g} tokens decodes for {plan.chunk // tokens:g} of the requests at most: "
+            "the others wait before their prompt, which counts in the TTFT"
+        )
 
 
 def _elsewhere(plan: Plan) -> Iterator[str]:

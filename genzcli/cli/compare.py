@@ -70,7 +70,11 @@ def _columns(
             if fit and not answer.estimate.fits:
                 answer = _fitting(request, resolved) or answer
         except GenzError as error:
-            raise (error.at(where) if where else error) from None
+            if error.where == "--change":
+                error = type(error)(error.message, where=where, cure=error.cure)
+            elif where:
+                error = error.at(where)
+            raise error from None
         columns.append(Column(name, answer))
     return columns
 
@@ -94,6 +98,7 @@ def _questions(model: str, hardware: list[str], changes: list[str], words: dict[
     from genzcli.cli.sweeping import is_scenario
     from genzcli.errors import GenzError
 
+    _refuse_missing([model, *hardware])
     if is_scenario(model):
         found = _of_files([model, *hardware], words)
     elif not hardware:
@@ -101,13 +106,37 @@ def _questions(model: str, hardware: list[str], changes: list[str], words: dict[
             "no hardware is named", where="HARDWARE", cure="name a chip or a platform, or several"
         )
     else:
+        _refuse_twice(hardware, "HARDWARE", "name each chip or platform once")
         found = [(name, from_flags({**words, "model": model, "hardware": name}), "") for name in hardware]
     base = found[0][1]
+    _refuse_twice(changes, "--change", "keep one")
     found += [(text, changed(base, text, "--change"), f"--change {text}") for text in changes]
     if len(found) < 2:
         cure = "name further hardware, or a change, as --change precision=fp8"
         raise GenzError("there is nothing to compare with", where="HARDWARE", cure=cure)
     return found
+
+
+def _refuse_missing(paths: list[str]) -> None:
+    """A path without a file, before anything is said of what else is wrong."""
+    import os
+
+    from genzcli.errors import GenzError
+
+    lost = next(
+        (path for path in paths if path.endswith((".yaml", ".yml")) and not os.path.exists(path)), None
+    )
+    if lost is not None:
+        raise GenzError("no such file", where=lost, cure="check the path")
+
+
+def _refuse_twice(texts: list[str], where: str, cure: str) -> None:
+    """The same column twice says nothing."""
+    from genzcli.errors import GenzError
+
+    twice = next((text for index, text in enumerate(texts) if text in texts[:index]), None)
+    if twice is not None:
+        raise GenzError(f"{twice} is given twice", where=where, cure=cure)
 
 
 def _of_files(paths: list[str], words: dict[str, Any]) -> list[Any]:

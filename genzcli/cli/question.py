@@ -40,7 +40,7 @@ def replaced(base: Request, words: Mapping[str, Any]) -> Request:
 
 # Short flags, and the names of the JSON contract.
 _SAME = {"b": "batch", "i": "input", "o": "output", "n": "chips", "u": "usecase"}
-_SAME |= {"input_tokens": "input", "output_tokens": "output"}
+_SAME |= {"input_tokens": "input", "output_tokens": "output", "usecase.batch": "batch"}
 _NOT_HERE = ("catalog", "places", "name")
 
 
@@ -49,11 +49,15 @@ def changed(base: Request, text: str, where: str) -> Request:
 
     A word is a long flag of `run` (`precision=fp8`), or the path of a field (`memory.hbm.bandwidth=*2`).
     """
+    seen: set[str] = set()
     for part in text.split(";"):
         word, sign, value = (piece.strip() for piece in part.partition("="))
         if not sign or not value or not word:
             cure = "write it as precision=fp8, chips=16 or memory.hbm.bandwidth=*2"
             raise PlanError(f"{text!r} changes nothing", where=where, cure=cure)
+        if name_of(word) in seen:
+            raise PlanError(f"{word} is changed twice", where=where, cure="keep one")
+        seen |= {name_of(word)} - set(LISTS)
         base = _with(base, word, value, where)
     return base
 

@@ -146,5 +146,13 @@ NUMBERS: Mapping[str, Field] = {
     }.items()
 }
 
+
+def hourly(text: str) -> str:
+    """A rent as a quantity: a bare number is dollars an hour, and so is $2."""
+    if not (text.isascii() and text[-1:].isdigit()):
+        return text
+    return f"{text}/h" if text.lstrip().startswith("$") else f"{text} USD/h"
+
+
 #: A side of an image.
 PIXELS = _named("image_size", count("the pixels of a side", most=1e5))

@@ -11,10 +11,10 @@ from genzcli import slo
 from genzcli.catalog import check
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.path import set_path
-from genzcli.cli.request import NUMBERS, PIXELS, SHARE, TENSORS, Request
+from genzcli.cli.request import NUMBERS, PIXELS, SHARE, TENSORS, Request, hourly
 from genzcli.engine.placement import KINDS
 from genzcli.engine.speculation import MTP, NGRAM
-from genzcli.errors import CatalogError, GenzError, PlanError, UnknownNameError, nearest
+from genzcli.errors import CatalogError, GenzError, PlanError, UnknownNameError, WordError, nearest
 from genzcli.spec.dtype import Precision, dtype, pattern
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Model
@@ -199,8 +199,8 @@ def _number(request: Request, word: str) -> float | int | None:
     text = getattr(request, word)
     if text is None:
         return None
-    if word == "price" and text[-1:].isdigit():
-        text += " USD/h"
+    if word == "price":
+        text = hourly(text)
     return check.number(text, NUMBERS[word], request.where(word))
 
 
@@ -233,7 +233,7 @@ def _image_tokens(request: Request, model: Model) -> float | int | None:
         raise PlanError(f"{model.name} has {has}", where=where, cure=cure)
     sides = size.lower().split("x")
     if len(sides) != 2:
-        raise PlanError(f"{size!r} is no size", where=where, cure="write it in pixels, as 1920x1080")
+        raise WordError(f"{size!r} is no size", where=where, cure="write it in pixels, as 1920x1080")
     pixels = [check.number(part, PIXELS, where) for part in sides]
     across, down = (max(1, round(float(length) / float(side))) for length in pixels)
     return across * down
@@ -282,7 +282,7 @@ def _plan(request: Request, model: Model, usecase: UseCase) -> Plan:
         "expectation": _word(request, "expectation"),
         "placement": _word(request, "placement"),
         "attention_on": request.attention_on,
-        "offload": None if request.offload is None else _list(request.offload),
+        "offload": None if request.offload is None else _offload(request, request.offload),
         "place": _placement(request) if request.place else None,
         "reserve": _number(request, "reserve"),
         "price_usd_per_hour": _number(request, "price"),
@@ -297,6 +297,17 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _offload(request: Request, text: str) -> tuple[str, ...]:
+    """The memories behind a link, nearest first."""
+    found, where = _list(text), request.where("offload")
+    if not found:
+        raise WordError("names no memory", where=where, cure="name one, as host, or leave it out")
+    twice = next((name for index, name in enumerate(found) if name in found[:index]), None)
+    if twice is not None:
+        raise WordError(f"{twice} is given twice", where=where, cure="keep one")
+    return found
+
+
 def _placement(request: Request) -> dict[str, dict[str, float]]:
     """`kv=host`, `weights=hbm:0.8,host:0.2`: for a kind of tensor, the share in each memory."""
     found: dict[str, dict[str, float]] = {}
@@ -304,12 +315,14 @@ def _placement(request: Request) -> dict[str, dict[str, float]]:
         kind, sign, memories = (piece.strip() for piece in text.partition("="))
         if kind not in KINDS or not sign or not memories:
             cure = f"write it as kv=host or weights=hbm:0.8,host:0.2; kinds: {', '.join(KINDS)}"
-            raise PlanError(f"{check.shortened(text)!r} places nothing", where=where, cure=cure)
+            raise WordError(f"{check.shortened(text)} places nothing", where=where, cure=cure)
         if kind in found:
-            raise PlanError(f"{kind} is placed twice", where=where, cure="keep one")
+            raise WordError(f"{kind} is placed twice", where=where, cure="keep one")
         found[kind] = {}
         for part in _list(memories):
             name, sign, share = (piece.strip() for piece in part.partition(":"))
+            if name in found[kind]:
+                raise WordError(f"{name} is given twice for {kind}", where=where, cure="keep one")
             found[kind][name] = check.number(share, SHARE, where) if sign else 1.0
     return found
 
@@ -370,9 +383,9 @@ def _precision(request: Request, published: Precision) -> Precision:
         if tensor not in TENSORS:
             near = nearest(tensor, TENSORS, 1) or list(TENSORS)
             cure = f"try {', '.join(near)}, as weights=int4,kv=fp8"
-            raise PlanError(f"unknown kind of tensor {tensor!r}", where=where, cure=cure)
+            raise WordError(f"unknown kind of tensor {tensor!r}", where=where, cure=cure)
         if tensor in changes:
-            raise PlanError(f"{tensor} is given twice", where=where, cure="keep one")
+            raise WordError(f"{tensor} is given twice", where=where, cure="keep one")
         changes[tensor] = dtype(word, where=where)
     return base.replace(explicit_compute="compute" in changes, **changes)
 
@@ -398,7 +411,10 @@ def _edit(request: Request, parts: Parts, path: str, value: str, where: str) -> 
     try:
         new = set_path(old, path, value)
     except GenzError as error:
-        raise (error if where == "--set" else error.at(where)) from None
+        if where == "--set":
+            raise
+        own = where.startswith(("--over", "--change"))  # names the path itself
+        raise (type(error)(error.message, where=where, cure=error.cure) if own else error.at(where)) from None
     root = next(name for name in old if new[name] is not old[name])
     made = Parts(**cast(Any, new))
     if root == "usecase" and made.usecase.batch != parts.usecase.batch and request.batch is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,15 +13,16 @@ from typing import Any, NamedTuple, TypeVar
 
 from genzcli.cli.parts import Workers, elsewhere, here, parts
 from genzcli.cli.streams import Undivided, emit, say
-from genzcli.cli.sweeping import Sweep
+from genzcli.cli.sweeping import AXES, Sweep
 from genzcli.errors import PlanError, nearest
 from genzcli.explore.sweep import pareto
 from genzcli.report import rows as report
 
 Row = dict[str, Any]
 T = TypeVar("T")
+#: Columns, and what they hold: numbers (float), text (str) or truth (bool).
+Kinds = dict[str, type]
 
-FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
 _TABLE_ROWS = 60
 _PATIENCE_S = 1.0
 _HERE = Workers()
@@ -45,12 +47,6 @@ def write(
     sweep: Sweep, kept: Kept, kind: str, quiet: bool, workers: Workers = _HERE, out: str | None = None
 ) -> None:
     """All rows, in the format asked for; Parquet goes to the file `out`."""
-    if kind not in FORMATS:
-        near = nearest(kind, FORMATS, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise PlanError(
-            f"unknown format {kind!r}", where="--format", cure=f"{meant}choose from {', '.join(FORMATS)}"
-        )
     if (kind == "parquet") != (out is not None):
         what = "is for --format parquet" if out is not None else "is missing"
         cure = "redirect stdout" if out is not None else "name the file, as --out rows.parquet"
@@ -60,7 +56,10 @@ def write(
     alone = (kept.sort, kept.top, kept.pareto) == (None, None, None)
     if workers.elsewhere and alone and kind in ("csv", "ndjson"):
         with closing(elsewhere(sweep, workers, _lines, kept, kind)) as found:
-            return _joined(_told(found, sweep, quiet))
+            written = _joined(_told(found, sweep, quiet))
+        if kind == "csv" and not written:
+            _csv((), sweep, names)
+        return
     with closing(parts(sweep, workers)) as source:  # workers end with it, whoever reads no further
         rows = _wanted(_told(source, sweep, quiet), sweep, kept, kind)
         return _written(rows, sweep, kind, out, names)
@@ -87,12 +86,13 @@ def _lines(sweep: Sweep, first: int, last: int, kept: Kept, kind: str) -> tuple[
     return "", "\n".join(map(_dumper(), rows)) + "\n"
 
 
-def _joined(found: Iterable[tuple[str, str]]) -> None:
-    """Lines of one part after the other under the first head."""
+def _joined(found: Iterable[tuple[str, str]]) -> bool:
+    """Lines of one part after the other under the first head; whether there was one."""
     written = False
     for head, lines in found:
         _emit(lines if written else head + lines)
         written = written or bool(head)
+    return written
 
 
 def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None, names: tuple[str, ...]) -> None:
@@ -100,7 +100,7 @@ def _written(found: Iterator[Row], sweep: Sweep, kind: str, out: str | None, nam
         case "parquet":
             _parquet(found, sweep, out or "", names)
         case "csv":
-            _csv(found)
+            _csv(found, sweep, names)
         case "ndjson":
             _ndjson(found)
         case "json":
@@ -128,6 +128,7 @@ def _told(source: Iterable[tuple[T, int]], sweep: Sweep, quiet: bool) -> Iterato
 # --- what is kept ---
 
 _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": lambda a, b: a == b,
     "<=": lambda a, b: a <= b,
     ">=": lambda a, b: a >= b,
     "!=": lambda a, b: a != b,
@@ -149,11 +150,14 @@ def _reduced(found: Iterable[Row], sweep: Sweep, kept: Kept) -> Iterator[Row]:
     return islice(found, kept.top)
 
 
-def _known(sweep: Sweep) -> tuple[str, ...]:
-    return (*report.NAMES, *(axis.column for axis in (*sweep.slow, *sweep.fast)))
+def _known(sweep: Sweep) -> Kinds:
+    names = (*report.NAMES, *(axis.column for axis in (*sweep.slow, *sweep.fast)))
+    known: Kinds = dict.fromkeys(names, float)
+    known |= {axis.column: str for axis in sweep.slow if axis.column not in AXES}
+    return known | dict.fromkeys(report.TEXTS, str) | dict.fromkeys(report.TRUTHS, bool)
 
 
-def _column(name: str, known: tuple[str, ...], where: str) -> str:
+def _column(name: str, known: Kinds, where: str) -> str:
     if name in known:
         return name
     near = ", ".join(nearest(name, known))
@@ -161,32 +165,40 @@ def _column(name: str, known: tuple[str, ...], where: str) -> str:
     raise PlanError(f"there is no column {name!r}", where=where, cure=cure)
 
 
-def _test(text: str, known: tuple[str, ...]) -> Callable[[Row], bool]:
+def _test(text: str, known: Kinds) -> Callable[[Row], bool]:
     """`ttft_ms<200`: what is not there passes no test."""
     for sign, holds in _SIGNS.items():
         name, found, value = (piece.strip() for piece in text.partition(sign))
         if found and name and value:
-            column, wanted = _column(name, known, "--where"), _value(value)
-            if isinstance(wanted, str) and sign not in ("=", "!="):
-                raise PlanError(f"{value!r} is no number", where="--where", cure="compare text by = or !=")
-            return lambda row: row[column] is not None and _holds(holds, row[column], wanted)
+            column = _column(name, known, "--where")
+            wanted = _compared(value, column, sign, known[column])
+            return lambda row: row[column] is not None and holds(row[column], wanted)
     raise PlanError(f"{text!r} is no test", where="--where", cure="write it as ttft_ms<200 or fits=true")
 
 
-def _holds(holds: Callable[[Any, Any], bool], value: Any, wanted: Any) -> bool:
-    return isinstance(value, str) == isinstance(wanted, str) and holds(value, wanted)
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("true", "false"):
+def _compared(text: str, column: str, sign: str, kind: type) -> Any:
+    """What a test compares with: of the kind that its column holds."""
+    if kind is not float and sign not in ("=", "==", "!="):
+        what = "text" if kind is str else "true or false"
+        raise PlanError(f"{column} is {what}, not a number", where="--where", cure="compare it by = or !=")
+    if kind is str:
+        return text
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            cure = f"write {column}=true or {column}=false"
+            raise PlanError(f"{text!r} is neither true nor false", where="--where", cure=cure)
         return text.lower() == "true"
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        return text
+        number = math.nan
+    if math.isnan(number):
+        cure = f"{column} is a number, in the unit of its name"
+        raise PlanError(f"{text!r} is no number", where="--where", cure=cure)
+    return number
 
 
-def _sorted(found: Iterable[Row], text: str, known: tuple[str, ...], top: int | None) -> Iterator[Row]:
+def _sorted(found: Iterable[Row], text: str, known: Kinds, top: int | None) -> Iterator[Row]:
     """In order of a column, what lacks it last; with `top` only that many are held."""
     import heapq
 
@@ -196,13 +208,13 @@ def _sorted(found: Iterable[Row], text: str, known: tuple[str, ...], top: int | 
     def key(row: Row) -> tuple[bool, bool, Any]:
         value = row[column]
         if isinstance(value, str):
-            return False, True, value
+            return False, True, (*(-ord(letter) for letter in value), 1) if backwards else value
         return value is None, False, 0 if value is None else -value if backwards else value
 
     yield from sorted(found, key=key) if top is None else heapq.nsmallest(top, found, key=key)
 
 
-def _directions(text: str, known: tuple[str, ...]) -> dict[str, int]:
+def _directions(text: str, known: Kinds) -> dict[str, int]:
     """Column to sign: +1 where less is better."""
     found = {}
     for part in text.split(","):
@@ -212,6 +224,11 @@ def _directions(text: str, known: tuple[str, ...]) -> dict[str, int]:
             raise PlanError(
                 f"{way!r} is no direction", where="--pareto", cure="write min:COLUMN or max:COLUMN"
             )
+        if column in found:
+            raise PlanError(f"{column} is given twice", where="--pareto", cure="keep one")
+        if known[column] is str:
+            cure = "name columns of which less or more is better, as e2e_ms,output_tokens_per_s"
+            raise PlanError(f"{column} is text: no row beats another in it", where="--pareto", cure=cure)
         found[column] = -1 if way == "max" or (not sign and column in report.MORE) else 1
     return found
 
@@ -238,7 +255,7 @@ def _beaten_by(value: Any, sign: int) -> float:
 # --- how they are written ---
 
 
-def _csv(found: Iterable[Row]) -> None:
+def _csv(found: Iterable[Row], sweep: Sweep, chosen: tuple[str, ...]) -> None:
     from genzcli.report.csv import lines
 
     names: list[str] = []
@@ -247,6 +264,8 @@ def _csv(found: Iterable[Row]) -> None:
             names = list(batch[0])
             _emit(lines([names]))
         _emit(_cells(names, batch))
+    if not names:
+        _emit(lines([chosen or _first_row(sweep)]))
 
 
 def _cells(names: list[str], batch: list[Row]) -> str:
@@ -258,6 +277,11 @@ def _cells(names: list[str], batch: list[Row]) -> str:
         row["fits"] = "true" if row["fits"] else "false"
     cells = map(itemgetter(*names), batch)
     return lines(cells if len(names) > 1 else ((cell,) for cell in cells))
+
+
+def _first_row(sweep: Sweep) -> Row:
+    """The first row of all, for the names of the columns where no row is left."""
+    return next(row for rows, _ in here(sweep, 0, 1) for row in rows)
 
 
 def _ndjson(found: Iterable[Row]) -> None:

@@ -15,9 +15,12 @@ def size(
         typer.Argument(metavar="[HARDWARE…]", help="Chips or platforms; none means all that are shipping."),
     ] = None,
     by: Annotated[
-        str, typer.Option("--by", metavar="chips|cost|joules|power", help="What is to be least.")
-    ] = "chips",
-    most: Annotated[int, typer.Option("--most", metavar="N", help="Chips at most.", min=1, max=4096)] = 256,
+        str | None,
+        typer.Option("--by", metavar="chips|cost|joules|power", help="What is to be least [chips]."),
+    ] = None,
+    most: Annotated[
+        int | None, typer.Option("--most", metavar="N", help="Chips at most [256].", min=1, max=4096)
+    ] = None,
     largest: Annotated[
         str | None,
         typer.Option(
@@ -54,18 +57,30 @@ def size(
 
     kind = chosen(format, json)
     names = list(hardware or ())
-    if largest is not None and needs:
-        from genzcli.errors import PlanError
-
-        raise PlanError("asks two questions", where="--largest", cure="leave out it or --needs")
+    _refuse_idle(largest, needs, by, most)
     if largest is not None:
         found = sizing.largest_load(model, names, largest, words)
     elif needs:
         found = sizing.needed(model, names, words)
     else:
-        found = sizing.smallest_platforms(model, names, by, most, words)
+        found = sizing.smallest_platforms(model, names, by or "chips", most or 256, words)
     emit(sizing.written(found, kind, quiet))
     return 0
+
+
+def _refuse_idle(largest: str | None, needs: bool, by: str | None, most: int | None) -> None:
+    """Options of one question beside another."""
+    from genzcli.errors import PlanError
+
+    if largest is not None and needs:
+        raise PlanError("asks two questions", where="--largest", cure="leave out it or --needs")
+    if largest is None and not needs:
+        return
+    asked = "--needs" if needs else "--largest"
+    for flag, given in (("--by", by), ("--most", most)):
+        if given is not None:
+            cure = f"leave it out; {asked} is asked of the chips given with -n"
+            raise PlanError(f"says how to search sizes, and {asked} searches none", where=flag, cure=cure)
 
 
 command = asks(size)

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 from genzcli.cli.request import Request, from_flags
 from genzcli.cli.resolve import Loaded, load, resolve
+from genzcli.cli.sweeping import column_of
 from genzcli.errors import GenzError, PlanError, nearest
 from genzcli.explore import largest, needs, size
 from genzcli.report import sizes as report
 from genzcli.report.page import Page
+from genzcli.spec.workload import Scenario
 
 _WORDS = {"batch": "plan", "concurrency": "plan", "input": "usecase", "output": "usecase"}
 _FIELDS = {"batch": "batch", "concurrency": "batch", "input": "input_tokens", "output": "output_tokens"}
@@ -109,14 +111,29 @@ def largest_load(model: str, hardware: list[str], word: str, words: dict[str, An
         meant = f"did you mean {near[0]}? " if near else ""
         cure = f"{meant}choose from {', '.join(_WORDS)}"
         raise PlanError(f"{word!r} is not searched for", where="--largest", cure=cure)
-    if words.get(word):
-        raise PlanError(f"the largest {word} is what is asked for", where=f"--{word}", cure="leave it out")
+    _refuse_given(word, words)
     found = []
     for name in _named(hardware):
         given = {**words, word: "1"} if word == "concurrency" else words
         loaded = load(_request(model, name, given))
         found.append(report.Loaded(loaded.hardware, loaded.scenario, _largest(loaded, word)))
     return Found(report.largest_document(found, word), report.largest_page(found, word))
+
+
+def _refuse_given(word: str, words: dict[str, Any]) -> None:
+    """What is searched for cannot be given too, by any of its names."""
+    field = (_WORDS[word], _FIELDS[word])
+    for name in _WORDS:
+        if words.get(name) and (_WORDS[name], _FIELDS[name]) == field:
+            cure = (
+                "leave it out; --largest concurrency asks it of a server" if name != word else "leave it out"
+            )
+            raise PlanError(f"the largest {word} is what is asked for", where=f"--{name}", cure=cure)
+    for text in words.get("set") or ():
+        if column_of(text.partition("=")[0].strip()) == column_of(word):
+            raise PlanError(
+                f"the largest {word} is what is asked for", where=f"--set {text}", cure="leave it out"
+            )
 
 
 def _largest(loaded: Loaded, word: str) -> largest.Largest:
@@ -146,7 +163,21 @@ def needed(model: str, hardware: list[str], words: dict[str, Any]) -> Found:
         if not resolved.scenario.usecase.slo:
             cure = "give --slo ttft=200ms, or a use case that has some"
             raise PlanError("there are no objectives to meet", where="--needs", cure=cure)
+        _refuse_unanswerable(resolved.scenario)
         found.append(
             report.Needed(resolved.hardware, resolved.scenario, needs.requirements(resolved.scenario))
         )
     return Found(report.needs_document(found), report.needs_page(found))
+
+
+def _refuse_unanswerable(scenario: Scenario) -> None:
+    """Objectives that nothing can miss, or that nothing can be held against."""
+    usecase = scenario.usecase
+    idle = report.vacuous(usecase)
+    if idle and all(item.metric in ("tpot", "user_throughput") for item in usecase.slo):
+        cure = "give an objective of the first token, as --slo ttft=200ms, or more output tokens"
+        raise PlanError(f"no platform can miss {idle}", where="--needs", cure=cure)
+    said = size.unknown(scenario, [item.metric for item in usecase.slo])
+    if said:
+        message, _, cure = said.partition("; ")
+        raise PlanError(message, where="--slo", cure=cure)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genzcli.cli.formats import Quiet
+from genzcli.cli.formats import Quiet, chosen
 from genzcli.cli.question import asks
 
 FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
@@ -35,7 +35,7 @@ def sweep(
         typer.Option("--sort", metavar="COLUMN", help="Order rows; -COLUMN for the largest first."),
     ] = None,
     top: Annotated[
-        int | None, typer.Option("--top", metavar="N", help="Keep the first N rows.", min=1)
+        int | None, typer.Option("--top", metavar="N", help="Keep the first N rows.", min=1, max=10**9)
     ] = None,
     pareto: Annotated[
         str | None,
@@ -96,9 +96,10 @@ def sweep(
     from genzcli.cli.rows import Kept, write
     from genzcli.cli.sweeping import plan_of
 
+    kind = chosen(format, json, FORMATS)
     kept = Kept(tuple(where or ()), sort, top, pareto, columns)
     asked = plan_of(model, hardware, tuple(over or ()), words, shard)
-    write(asked, kept, "json" if json else format, quiet, Workers(executor, jobs), out)
+    write(asked, kept, kind, quiet, Workers(executor, jobs), out)
     return 0
 
 

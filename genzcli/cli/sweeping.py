@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice, product
+from itertools import combinations, islice, product
 from math import prod
 from typing import Any, NamedTuple
 
 from genzcli.catalog import path as paths
 from genzcli.catalog.document import read
-from genzcli.cli.question import changed, name_of
-from genzcli.cli.request import NUMBERS, Request, from_flags
+from genzcli.cli.question import changed, name_of, replaced
+from genzcli.cli.request import LISTS, NUMBERS, Request, from_flags, hourly
 from genzcli.cli.resolve import Loaded, load
 from genzcli.errors import GenzError, PlanError
 from genzcli.explore import axes as ranges
 from genzcli.explore.sweep import Frame, Numbers, count
 from genzcli.spec.noun import Noun
-from genzcli.spec.workload import Scenario
+from genzcli.spec.workload import Plan, Scenario
 
 #: Words whose values are numbers that broadcast, with the field they fill.
 _FIELDS = {
@@ -39,6 +39,19 @@ _COLUMNS = {"input": "input_tokens", "output": "output_tokens", "concurrency": "
 #: Words that count and change the structure: another plan is another computation.
 AXES = ("chips", "tp", "pp", "dp", "ep")
 _TRIED = 1000
+#: Combinations that are loaded ahead of the first row; of more, every pair of values.
+_AHEAD = 2000
+#: Columns by path: another way to say a word.
+_PATHS = {path: _COLUMNS.get(word, word) for word, path in _FIELDS.items()}
+_PATHS |= {f"plan.{name}": name for name in Plan.fields if name in Request._fields and name != "draft"}
+_PATHS |= {"plan.price": "price", "usecase.batch": "batch"}
+
+
+def column_of(word: str) -> str:
+    """What a word or a path is called in a row: `plan.batch` and `concurrency` are batch."""
+    return _COLUMNS.get(word) or _PATHS.get(word, word)
+
+
 _PARTS = ("model", "platform", "usecase", "plan", "profile")
 
 
@@ -51,7 +64,7 @@ class Axis(NamedTuple):
 
     @property
     def column(self) -> str:
-        return _COLUMNS.get(self.word, self.word)
+        return column_of(self.word)
 
 
 class Sweep(NamedTuple):
@@ -93,28 +106,69 @@ class Sweep(NamedTuple):
         for index, texts in enumerate(product(*(axis.texts for axis in self.slow))):
             if index * inside >= last or (index + 1) * inside <= first:
                 continue
-            request, labels = self.base, {}
-            for axis, text in zip(self.slow, texts, strict=True):
-                request = changed(request, f"{axis.word}={text}", axis.where)
-                labels[axis.column] = int(text) if axis.word in AXES and text.isdigit() else text
-            frame, numbers = self._frame(request, labels)
+            frame, numbers = self._frame(texts)
             yield frame, numbers, index * inside
 
-    def _frame(self, request: Request, labels: dict[str, Any]) -> tuple[Frame, tuple[Numbers, ...]]:
+    def check(self) -> Sweep:
+        """Make every frame once, so that a value that means nothing ends the sweep before its first row."""
+        for texts in self._probes():
+            self._frame(texts)
+        return self
+
+    def _probes(self) -> Iterator[tuple[str, ...]]:
+        """All combinations of the slow axes; of too many, those that hold every pair of values."""
+        values = [axis.texts for axis in self.slow]
+        if prod(map(len, values)) <= _AHEAD:
+            yield from product(*values)
+            return
+        for pair in combinations(range(len(values)), 2):
+            yield from product(*(own if at in pair else own[:1] for at, own in enumerate(values)))
+
+    def _frame(self, texts: tuple[str, ...]) -> tuple[Frame, tuple[Numbers, ...]]:
+        request, labels = self.base, {}
+        for axis, text in zip(self.slow, texts, strict=True):
+            request = changed(request, f"{axis.word}={text}", axis.where)
+            labels[axis.column] = _label(axis, text)
         loaded, problem = self.trial, ""
         try:
-            loaded = load(request)
-        except PlanError as error:
-            problem = str(error)
+            try:
+                loaded = load(request)
+            except PlanError as error:
+                loaded, problem = _without_degrees(request) or loaded, str(error)
+            numbers = tuple(_numbers(axis, loaded) for axis in self.fast)
         except GenzError as error:
-            said = ", ".join(f"{key} {value}" for key, value in labels.items())
-            raise (error.at(said) if said else error) from None
+            raise self._placed(error, request, labels) from None
         labels = {**labels, "model": request.model, "hardware": request.hardware, "chip": None}
         if not problem:
             chip = loaded.parts.platform.chip.name
             labels |= {"model": loaded.parts.model.name, "hardware": loaded.hardware, "chip": chip}
-        frame = Frame(loaded.scenario, loaded.chips, loaded.fixed, labels, problem)
-        return frame, tuple(_numbers(axis, loaded) for axis in self.fast)
+        chips = request.chips if problem and request.chips is not None else str(loaded.chips)
+        frame = Frame(loaded.scenario, int(float(chips)), loaded.fixed, labels, problem)
+        return frame, numbers
+
+    def _placed(self, error: GenzError, request: Request, labels: Mapping[str, Any]) -> GenzError:
+        """An error with its place: the axis whose word it is about, else the point."""
+        axes = (*self.slow, *self.fast)
+        said = ", ".join(f"{key} {value}" for key, value in labels.items())
+        for axis in axes:
+            if error.where in (request.where(axis.word), axis.where):
+                return type(error)(error.message, where=axis.where, cure=error.cure)
+            if error.where.startswith(f"--set {axis.word}="):  # a path that this point's hardware lacks
+                error = type(error)(error.message, where=axis.where, cure=error.cure)
+        return error.at(said) if said else error
+
+
+def _label(axis: Axis, text: str) -> Any:
+    """A value of a slow axis as rows have it."""
+    return int(_checked(axis, text, axis.column)) if axis.column in AXES else text
+
+
+def _without_degrees(request: Request) -> Loaded | None:
+    """What a question that has no plan is about, its chips and degrees left out."""
+    try:
+        return load(replaced(request, dict.fromkeys(AXES)))
+    except PlanError:
+        return None
 
 
 def plan_of(
@@ -128,9 +182,12 @@ def plan_of(
     swept = {axis.word: axis.texts[0] for axis in found}
     if found and hardware is None and "hardware" not in swept:
         raise PlanError("no hardware is named", where="HARDWARE", cure="name a chip or a platform")
-    for word in swept:
-        if words.get(word):
-            raise PlanError(f"{word} is swept and given", where=f"--{word}", cure="keep one")
+    names = {axis.column for axis in found}
+    for word, value in words.items():
+        given = value is not None and value != [] and (word != "sp" or value)
+        if given and word not in LISTS and column_of(word) in names:
+            flag = f"--{word.replace('_', '-')}"
+            raise PlanError(f"{column_of(word)} is swept and given", where=flag, cure="keep one")
     base = from_flags({**words, "model": model, "hardware": hardware or swept.get("hardware", "")})
     return _swept(base, found, shard)
 
@@ -166,9 +223,13 @@ def _of_file(
         for word, texts, is_list, where in ranged
     ]
     _once(own)
-    replaced = {axis.column: axis for axis in over}
-    kept = [replaced.pop(axis.column, axis) for axis in own]
-    return base, [*kept, *replaced.values()]
+    beside = {column_of(word) for word in base.places}
+    for axis in own:
+        if axis.column in beside:
+            raise PlanError(f"{axis.column} is swept and given", where=axis.where, cure="keep one")
+    stand_ins = {axis.column: axis for axis in over}
+    kept = [stand_ins.pop(axis.column, axis) for axis in own]
+    return base, [*kept, *stand_ins.values()]
 
 
 def _once(axes: list[Axis]) -> None:
@@ -188,10 +249,50 @@ def _swept(base: Request, found: list[Axis], shard: str | None) -> Sweep:
     loaded = _first_legal(base, found)
     fast = tuple(axis for axis in found if _is_number(axis, loaded))
     slow = tuple(axis for axis in found if axis not in fast)
+    _distinct(found, base, loaded)
     for axis in fast:
         if axis.word in _FIELDS:
             base = changed(base, f"{axis.word}={axis.texts[0]}", axis.where)
-    return Sweep(base, slow, fast, _shard(shard), loaded)
+    return Sweep(base, slow, fast, _shard(shard), loaded).check()
+
+
+def _distinct(found: list[Axis], base: Request, loaded: Loaded) -> None:
+    """No field is swept twice, nor set to a value that the sweep overwrites; no value stands twice."""
+    parts, axes = _parts(loaded), dict[str, Axis]()
+    for axis in found:
+        name = _field_of(parts, axis.word)
+        if name in axes:
+            message = f"{axis.word} and {axes[name].word} are the same"
+            raise PlanError(message, where=axis.where, cure="keep one")
+        axes[name] = axis
+        _refuse_equal(axis, loaded)
+    for text, where in base.set:
+        path = text.partition("=")[0].strip()
+        same = axes.get(column_of(paths.canonical(parts, path)))
+        if same is not None and not all(value[0] in "*+-" for value in same.texts):
+            place = where if where != "--set" else f"--set {text}"
+            raise PlanError(f"{same.column} is swept and set", where=place, cure="keep one")
+
+
+def _field_of(parts: Mapping[str, Noun], word: str) -> str:
+    """One name for all spellings of a word or a path."""
+    return column_of(word if word in Request._fields else paths.canonical(parts, word))
+
+
+def _refuse_equal(axis: Axis, loaded: Loaded) -> None:
+    """1 and 1.0 are one value."""
+    if axis.column in AXES:
+        values = [_label(axis, text) for text in axis.texts]
+    elif _is_number(axis, loaded):
+        values = _numbers(axis, loaded).values.tolist()
+    else:
+        return
+    seen: dict[float, str] = {}
+    for value, text in zip(values, axis.texts, strict=True):
+        if value in seen:
+            message = f"{seen[value]} and {text} are the same value"
+            raise PlanError(message, where=axis.where, cure="keep one")
+        seen[value] = text
 
 
 def _first_legal(base: Request, found: list[Axis]) -> Loaded:
@@ -222,7 +323,9 @@ def _shard(text: str | None) -> tuple[int, int]:
     if text is None:
         return 1, 1
     index, sign, shards = text.partition("/")
-    if not (sign and index.isdigit() and shards.isdigit() and 1 <= int(index) <= int(shards)):
+    if not (
+        sign and text.isascii() and index.isdigit() and shards.isdigit() and 1 <= int(index) <= int(shards)
+    ):
         raise PlanError(f"{text!r} is no shard", where="--shard", cure="write it as 1/4, up to 4/4")
     return int(index), int(shards)
 
@@ -243,7 +346,7 @@ def _numbers(axis: Axis, loaded: Loaded) -> Numbers:
 
     parts = _parts(loaded)
     if axis.word in _FIELDS:
-        found = [_checked(axis, text) for text in axis.texts]
+        found = [_checked(axis, text, axis.word) for text in axis.texts]
         path = _FIELDS[axis.word]
     else:
         found = [_value_at(parts, axis, text) for text in axis.texts]
@@ -259,12 +362,10 @@ def _numbers(axis: Axis, loaded: Loaded) -> Numbers:
     return Numbers(axis.column, np.array(found, dtype=float), put)
 
 
-def _checked(axis: Axis, text: str) -> float:
+def _checked(axis: Axis, text: str, word: str) -> float:
     from genzcli.catalog import check
 
-    if axis.word == "price" and text[-1:].isdigit():
-        text += " USD/h"
-    return float(check.number(text, NUMBERS[axis.word], axis.where))
+    return float(check.number(hourly(text) if word == "price" else text, NUMBERS[word], axis.where))
 
 
 def _value_at(parts: Mapping[str, Noun], axis: Axis, text: str) -> float:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from genzcli.engine import lora, mixers
-from genzcli.engine.speculation import MTP, drafter, expected_tokens
+from genzcli.engine.speculation import MTP, drafter, expected_tokens, verified
 from genzcli.errors import PlanError
 from genzcli.numeric import any_true, both, is_array, negate
 from genzcli.spec.dtype import BITS, native, pattern
@@ -52,6 +52,23 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
     yield from _adapter_problems(model, plan)
     yield from _draft_problems(model, plan)
     yield from _input_problems(scenario)
+    yield from _chunk_problems(scenario)
+
+
+def _chunk_problems(scenario: Scenario) -> Iterator[Problem]:
+    """A server's pass has room for the tokens that one request decodes."""
+    plan = scenario.plan
+    if plan.chunk is None or plan.batching != "continuous":
+        return
+    least = verified(plan) * scenario.usecase.beams
+    yield (
+        least > plan.chunk,
+        lambda: PlanError(
+            f"a pass of {plan.chunk:g} tokens has no room for the {least:g} that one request decodes in it",
+            where="--chunk",
+            cure=f"give at least {least:g}, or fewer beams or drafted tokens",
+        ),
+    )
 
 
 def _input_problems(scenario: Scenario) -> Iterator[Problem]:

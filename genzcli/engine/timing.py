@@ -89,7 +89,7 @@ def server_chunk(case: Case, chunk: Number) -> Chunk:
     width, others = verified(plan), case.requests - 1
     rounds = (usecase.output_tokens - 1) / round_tokens(plan, usecase)
     decoding = minimum(others, chunk * rounds / (new + rounds * width * usecase.beams))
-    room = maximum(chunk - decoding * width * usecase.beams, 1)
+    room = chunk - decoding * width * usecase.beams  # above 0: chunk new / (new + R w Sb) at least
     alone = where(others > 0, minimum(rounds / maximum(others, 1), 1), 1)
     count = maximum(maximum(new / room, alone), 1 / case.requests)  # never more prompts than there are
     return Chunk(tokens=new / count, passes=count, decoding=decoding, width=width, scored=width)

@@ -55,7 +55,7 @@ def _part(text: str, where: str) -> Iterator[str]:
 
 def _is_step(how: str) -> bool:
     digits = how.removeprefix("log").removeprefix("+")
-    return bool(digits) and digits.replace(".", "", 1).isdigit()
+    return digits.isascii() and digits.replace(".", "", 1).isdigit()
 
 
 def _number(text: str, where: str) -> tuple[float, str, str]:
@@ -98,7 +98,11 @@ def _steps(start: float, stop: float, how: str, text: str, where: str) -> Iterat
             value *= 2
         yield stop
         return
-    count = int(float(how.removeprefix("log")))
+    digits = how.removeprefix("log")
+    if "." in digits:
+        cure = f"take a whole number, or /+{digits} for steps of that size"
+        raise PlanError(f"{text!r} has {digits} steps", where=where, cure=cure)
+    count = int(digits)
     if not 1 <= count <= _MOST:
         raise PlanError(f"{text!r} has {count} steps", where=where, cure=f"take 1 to {_MOST}")
     for index in range(count):

@@ -11,11 +11,16 @@ from genzcli.explore import grid
 from genzcli.spec.workload import Scenario
 
 UNLIMITED = 1e9
+#: Where the search for a factor begins.
+_LEAST = 1e-6
 RESOURCES = ("compute", "memory bandwidth", "memory capacity", "network")
 
 
 class Requirement(NamedTuple):
-    """How much of a resource it takes, as a multiple of what there is; None where no amount is enough."""
+    """How much of a resource it takes, as a multiple of what there is; None where no amount is enough.
+
+    0 where less than a millionth of it is: the objectives do not ask for it.
+    """
 
     resource: str
     factor: float | None
@@ -42,7 +47,12 @@ def requirements(scenario: Scenario) -> tuple[Requirement, ...]:
         _requirement(scenario, name, None if together is None else together * (own or 1.0), "together: ")
         for name, own in single.items()
     ]
-    return (*alone, *both)
+    return tuple(
+        item._replace(factor=0.0, need=0.0)
+        if (single[item.resource.removeprefix("together: ")] or 1) <= _LEAST
+        else item
+        for item in (*alone, *both)
+    )
 
 
 def _only(scenario: Scenario, resource: str, factor: Any) -> Scenario:
@@ -55,7 +65,7 @@ def _in_step(scenario: Scenario, single: Mapping[str, float | None], factor: Any
     return _scaled(scenario, {name: factor * (own or 1.0) for name, own in single.items()}, 1.0)
 
 
-def _least_factor(make: Callable[[Any], Scenario], low: float = 1e-6) -> float | None:
+def _least_factor(make: Callable[[Any], Scenario], low: float = _LEAST) -> float | None:
     """The least factor with which the scenario passes, to 1e-6 of it; times fall as the factor rises."""
     import numpy as np
 

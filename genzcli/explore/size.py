@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour, static_w
@@ -11,8 +12,9 @@ from genzcli.engine.memory import weights_of
 from genzcli.engine.placement import storage
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
-from genzcli.explore.plan import candidates, simplicity
-from genzcli.slo import judge
+from genzcli.explore.plan import candidates, choose, simplicity
+from genzcli.slo import Judged, judge
+from genzcli.spec.metric import METRICS
 from genzcli.spec.workload import Scenario
 from genzcli.units import show
 
@@ -43,7 +45,10 @@ class Fit(NamedTuple):
 
 
 class Search(NamedTuple):
-    """The best size found, the plans of that size that it beat, what was tried, and why there is none."""
+    """The best size found, the plans of that size that it beat, what was tried, and why there is none.
+
+    Where the best has no value of the aim (no price is known), `why` says so: it is no match for the others.
+    """
 
     best: Fit | None
     beaten: tuple[Fit, ...]
@@ -51,9 +56,18 @@ class Search(NamedTuple):
     why: str = ""
 
 
-def plans(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> tuple[list[Fit], int, str]:
-    """Plans of exactly `chips` chips that fit and meet the objectives; how many were computed; why not."""
-    found, tried, why = [], 0, ""
+class Tried(NamedTuple):
+    """Plans that serve, how many were computed, why others do not fit, and what those that fit miss."""
+
+    found: list[Fit]
+    computed: int
+    why: str
+    missed: list[tuple[Judged, ...]]
+
+
+def plans(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> Tried:
+    """Plans of exactly `chips` chips that fit and meet the objectives, and what is wrong with the others."""
+    found, tried, why, missed = [], 0, "", []
     for plan in candidates(scenario.model, scenario.plan, chips, fixed, every=True):
         case = scenario.replace(plan=plan)
         try:
@@ -62,12 +76,14 @@ def plans(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> tuple[lis
             why = why or str(error)
             continue
         tried += 1
-        failed = [item for item in judge(answer, scenario.usecase.slo) if not item.passed]
-        if answer.fits and not failed:
-            found.append(Fit(case, answer))
-        elif not answer.fits:
+        judged = judge(answer, scenario.usecase.slo)
+        if not answer.fits:
             why = why or str(answer.why)
-    return found, tried, why
+        elif all(item.passed for item in judged):
+            found.append(Fit(case, answer))
+        else:
+            missed.append(judged)
+    return Tried(found, tried, why, missed)
 
 
 def smallest(scenario: Scenario, fixed: Mapping[str, int], aim: str, most: int) -> Search:
@@ -83,20 +99,88 @@ def smallest(scenario: Scenario, fixed: Mapping[str, int], aim: str, most: int) 
         took = show(least[broken[0]], "s")
         said = f"no number of chips meets {broken[0]}: launches and host work alone take {took}"
         return Search(None, (), 0, said)
+    said = unknown(scenario, [item.metric for item in scenario.usecase.slo])
+    if said:
+        return Search(None, (), 0, said)
+    apart = unknown(scenario, [aim])
+    if apart:
+        return smallest(scenario, fixed, "chips", most)._replace(why=f"not compared: {apart}")
+    if said := _out_of_reach(scenario, fixed, most):
+        return Search(None, (), 0, said)
     best: Fit | None = None
     beaten: tuple[Fit, ...] = ()
-    tried, why = 0, ""
+    tried, why, missed = 0, "", list[tuple[Judged, ...]]()
     for chips in range(least_chips(scenario), most + 1):
         if best is not None and (aim == "chips" or _bound(scenario, aim, chips, least) > _of(best, aim)):
             break
-        found, computed, trouble = plans(scenario, chips, fixed)
-        tried, why = tried + computed, trouble or why
+        found, computed, trouble, failed = plans(scenario, chips, fixed)
+        tried, why, missed = tried + computed, trouble or why, missed + failed
         ranked = sorted(found, key=lambda item: (_of(item, aim), _e2e(item), simplicity(item.scenario)))
         if ranked and (best is None or _of(ranked[0], aim) < _of(best, aim)):
             best, beaten = ranked[0], tuple(ranked[1:])
-    if best is None and not why:
-        why = f"no plan of at most {most} chips meets the objectives" if tried else "no legal plan"
+    if best is None:
+        why = _missed(missed, most) if missed else why or _no_plan(scenario, fixed, most)
     return Search(best, beaten, tried, "" if best is not None else why)
+
+
+def unknown(scenario: Scenario, metrics: Iterable[str]) -> str:
+    """Why one of these metrics has no value on this platform: no price is known, or no power."""
+    platform, name = scenario.platform, scenario.platform.chip.name
+    priced = scenario.plan.price_usd_per_hour is not None or chip_price_usd_per_hour(platform) is not None
+    for metric in metrics:
+        if metric == "cost" and not priced:
+            return f"no price of {name} is known; give --price"
+        if metric in ("joules", "power") and chip_power_w(platform) is None:
+            return f"no power of {name} is known; give --set power"
+    return ""
+
+
+def _out_of_reach(scenario: Scenario, fixed: Mapping[str, int], most: int) -> str:
+    """Why no number of chips in reach can hold the weights, or make the degrees that are given."""
+    least, platform = least_chips(scenario), scenario.platform
+    product = math.prod(fixed.get(axis, 1) for axis in ("tp", "pp", "dp"))
+    above = {axis: fixed[axis] for axis in ("tp", "pp", "dp") if fixed.get(axis, 1) > 1}
+    degrees = " x ".join(f"{axis} {degree}" for axis, degree in (above or fixed).items())
+    given = f"{degrees} = {product} chip{'s' * (product > 1)}"
+    bounded = platform.scale_out is None and most >= platform.chips
+    room = f"{platform.name} has {most}" if bounded else f"--most is {most}"
+    if least > most:
+        return f"the weights alone need at least {least} chips, and {room}"
+    if product > most:
+        return f"{given}, and {room}"
+    if fixed.keys() >= {"tp", "pp", "dp"} and product < least:
+        return f"{given}, and the weights alone need at least {least}"
+    return ""
+
+
+def _missed(missed: list[tuple[Judged, ...]], most: int) -> str:
+    """The objectives that no plan meets, with the best that was seen; or that all meet one at a time."""
+    never = []
+    for items in zip(*missed, strict=True):
+        if not any(item.passed for item in items):
+            best = max(items, key=lambda item: -math.inf if item.margin is None else item.margin)
+            reached = "" if best.actual is None else f" (the best: {_of_metric(best)})"
+            never.append(f"{best.metric}{reached}")
+    chips = "1 chip" if most == 1 else f"at most {most} chips"
+    if never:
+        return f"no plan of {chips} meets {' nor '.join(never)}"
+    return f"no plan of {chips} meets all objectives at once"
+
+
+def _of_metric(item: Judged) -> str:
+    scaled = METRICS[item.metric]
+    value = float(item.actual or 0.0) / scaled.scale
+    return show(value, "s") if scaled.unit == "s" else f"{show(value * scaled.scale, '')} {item.unit}"
+
+
+def _no_plan(scenario: Scenario, fixed: Mapping[str, int], most: int) -> str:
+    """The error of the number of chips that the given degrees ask for."""
+    product = math.prod(fixed.get(axis, 1) for axis in ("tp", "pp", "dp"))
+    try:
+        choose(scenario, min(max(product, least_chips(scenario)), most), fixed)
+    except PlanError as error:
+        return str(error)
+    return f"no legal plan of at most {most} chips"
 
 
 def least_chips(scenario: Scenario) -> int:

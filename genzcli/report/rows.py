@@ -27,6 +27,10 @@ MORE = frozenset(
     name for name, _ in _SHOWN.values() if "per_s" in name or name == "tokens_per_kwh"
 ) | {"max_batch", "fits", "concurrency"}  # fmt: skip
 
+#: Columns of text, and of truth; all others are numbers.
+TEXTS = frozenset({"model", "hardware", "chip", "precision", "verdict", "bound", "why"})
+TRUTHS = frozenset({"fits"})
+
 NAMES = (
     *("model", "hardware", "chip", "precision", "chips", *AXES),
     *("batch", "input_tokens", "output_tokens", "beams"),

@@ -102,10 +102,12 @@ def sized_page(found: Sequence[Sized], by: str, usecase: UseCase) -> Page:
         beaten = tuple(("", *_row(item)) for item in able[0].search.beaten[:_MOST_BEATEN])
         tables.append(Table(title, columns, "lrlrrrrrr", beaten))
     unable = [item for item in found if item.search.best is None]
+    apart = [item for item in able if item.search.why]
     notes = [("Least", f"{by}, meeting {_objectives(usecase)}")]
     notes += [
         ("Cannot serve", "; ".join(f"{item.hardware}: {item.search.why}" for item in unable[:3]))
     ] * bool(unable)
+    notes += [("Not compared", "; ".join(f"{item.hardware}: {_bare(item)}" for item in apart))] * bool(apart)
     if len(unable) > 3:
         notes.append(("Nor can", ", ".join(item.hardware for item in unable[3:])))
     title = (
@@ -114,6 +116,10 @@ def sized_page(found: Sequence[Sized], by: str, usecase: UseCase) -> Page:
         else (able[0].hardware if able else "none")
     )
     return Page(status="", headline=(title,), tables=tuple(tables), notes=tuple(notes))
+
+
+def _bare(item: Sized) -> str:
+    return item.search.why.removeprefix("not compared: ")
 
 
 def _objectives(usecase: UseCase) -> str:
@@ -222,15 +228,17 @@ def needs_page(found: Sequence[Needed]) -> Page:
             (
                 need.resource,
                 quantity(need.has, need.unit),
-                "no amount is enough" if need.need is None else quantity(need.need, need.unit),
-                NONE if need.factor is None else f"× {quantity(need.factor, '')}",
+                _amount(need),
+                NONE if not need.factor else f"× {quantity(need.factor, '')}",
             )
             for need in item.needs
         )
         title = f"{count(item.scenario.plan.chips)} × {item.scenario.platform.chip.name}"
         tables.append(Table(title, ("resource", "has", "needs", "factor"), "lrrr", rows))
+    usecase = found[0].scenario.usecase
     notes = (
-        ("Meeting", _objectives(found[0].scenario.usecase)),
+        ("Meeting", _objectives(usecase)),
+        *([("Says nothing", idle)] if (idle := vacuous(usecase)) else []),
         (
             "Alone",
             "all other resources without limit; launches, host work, latencies stay as they are",
@@ -241,3 +249,17 @@ def needs_page(found: Sequence[Needed]) -> Page:
         ),
     )
     return Page(status="", headline=("what it takes",), tables=tuple(tables), notes=notes)
+
+
+def _amount(need: Requirement) -> str:
+    if need.need is None:
+        return "no amount is enough"
+    return quantity(need.need, need.unit) if need.need else "next to none"
+
+
+def vacuous(usecase: UseCase) -> str:
+    """The objectives that nothing can miss; empty where there are none."""
+    idle = [label(item.metric) for item in usecase.slo if item.metric in ("tpot", "user_throughput")]
+    if usecase.output_tokens > 1 or not idle:
+        return ""
+    return f"{' and '.join(idle)}: one output token has no interval behind it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from genzcli.errors import PlanError, nearest
+from genzcli.errors import WordError, nearest
 from genzcli.spec.noun import Noun, flag, text
 
 # Bits per stored element, block scales included. MXFP4, 6 and 8: 32 elements share an 8-bit scale (OCP
@@ -88,8 +88,14 @@ def dtype(word: str, *, where: str = "") -> str:
         name = name.replace("_g", "g")
     name = ALIASES.get(name, name)
     if name not in BITS:
+        if name in _SCHEMES:
+            weights, compute = _SCHEMES[name]
+            cure = f"write {name} alone, or weights={weights},compute={compute}"
+            raise WordError(
+                f"{name} is a scheme of several tensors, no format of one", where=where, cure=cure
+            )
         near = nearest(name, [*BITS, *ALIASES, *_SCHEMES]) or list(PLAIN)
-        raise PlanError(f"unknown number format {word!r}", where=where, cure=f"try {', '.join(near)}")
+        raise WordError(f"unknown number format {word!r}", where=where, cure=f"try {', '.join(near)}")
     return name
 
 
@@ -117,10 +123,16 @@ def native(name: str, peaks: Mapping[str, object]) -> str | None:
 def pattern(word: str, *, where: str = "") -> tuple[int, int]:
     """(N, M) of `N:M` structured sparsity: N of every M weights in a row are kept, N below M."""
     kept, sign, of = (part.strip() for part in word.partition(":"))
-    if sign and kept.isdecimal() and of.isdecimal() and 1 <= int(kept) < int(of) <= _LONGEST_PATTERN:
+    if (
+        sign
+        and word.isascii()
+        and kept.isdigit()
+        and of.isdigit()
+        and 1 <= int(kept) < int(of) <= _LONGEST_PATTERN
+    ):
         return int(kept), int(of)
     cure = f"write N:M with 1 <= N < M <= {_LONGEST_PATTERN}, as 2:4"
-    raise PlanError(f"{word!r} is not a pattern of structured sparsity", where=where, cure=cure)
+    raise WordError(f"{word!r} is not a pattern of structured sparsity", where=where, cure=cure)
 
 
 def pattern_bytes(name: str, word: str) -> float:

@@ -152,3 +152,28 @@ def test_a_defect_is_shown_and_is_no_verdict(genz: Genz, monkeypatch: pytest.Mon
     monkeypatch.setattr(room, "estimate", broken)
     ended = genz(*RUN)
     assert ended.code == 70 and "ZeroDivisionError: a defect" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--place kv=host:0.5,host:0.5", "--place: host is given twice for kv"),
+        ("--place foo", "--place: 'foo' places nothing"),
+        ("--precision kv=w4a16", "write w4a16 alone, or weights=int4,compute=bf16"),
+        ("--offload=", "--offload: names no memory"),
+        ("--offload ,", "--offload: names no memory"),
+        ("--offload host,host", "--offload: host is given twice"),
+        ("--sparsity ٢:٤", "--sparsity: '٢:٤' is not a pattern"),
+        ("--chunk 3 --beams 4 --concurrency 2", "--chunk: a pass of 3 tokens has no room for the 4"),
+    ],
+)
+def test_words_that_mean_nothing(genz: Genz, words: str, says: str) -> None:
+    ended = genz(*RUN, *words.split())
+    assert (ended.code, ended.out) == (2, "") and says in ended.err
+
+
+def test_dollars_are_by_the_hour(genz: Genz) -> None:
+    found = {
+        genz(*RUN, "--price", price, "--json").out.split('"metrics"')[1] for price in ("1", "$1", "$1/h")
+    }
+    assert len(found) == 1

@@ -83,6 +83,12 @@ def test_a_table_says_how_much_and_where_from(genz: Genz) -> None:
         ((*ASK, "--change", "catalog=x"), "catalog cannot be changed here"),
         ((*ASK, "--change", "no.such.path=3"), "--change no.such.path=3"),
         ((*ASK, "no-such-chip"), "unknown"),
+        (("nofile.yaml",), "nofile.yaml: no such file"),
+        (("llama-3.1-8b", "nofile.yaml"), "nofile.yaml: no such file"),
+        (("llama-3.1-8b", "h100-sxm", "h100-sxm"), "h100-sxm is given twice"),
+        ((*ASK, "--change", "batch=1;batch=2"), "batch is changed twice"),
+        ((*ASK, "--change", "batch=2", "--change", "batch=2"), "batch=2 is given twice"),
+        ((*ASK, "--change", "bogus=1"), "error: --change bogus=1: there is no 'bogus'"),
     ],
 )
 def test_refuses(genz: Genz, words: tuple[str, ...], says: str) -> None:

@@ -71,6 +71,48 @@ def test_needs_are_enough(genz: Genz) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        # 810 GB over 85.5 GB less the 10 % kept free: 10.6 chips
+        ("llama-3.1-405b h100-sxm --most 4", "the weights alone need at least 11 chips, and --most is 4"),
+        ("llama-3.1-8b h100-sxm --dp 8", "dp 8 is more than the batch 1"),
+        ("llama-3.1-8b h100-sxm --tp 8 --most 4", "tp 8 = 8 chips, and --most is 4"),
+        ("llama-3.1-8b groq-lpu --slo cost=1", "no price of groq-lpu is known; give --price"),
+        ("llama-3.1-8b inferentia2 --slo power=1", "no power of inferentia2 is known"),
+        ("llama-3.1-8b h100-sxm --slo cost=1 --most 2", "meets cost (the best: 2.95 USD/M tokens)"),
+    ],
+)
+def test_says_why_nothing_serves(genz: Genz, words: str, says: str) -> None:
+    [found] = best(genz, *words.split())
+    assert not found["found"] and says in found["why"]
+
+
+def test_what_has_no_price_is_no_winner(genz: Genz) -> None:
+    first, last = best(genz, "llama-3.1-8b", "mi350x", "h100-sxm", "--by", "cost")
+    assert (first["hardware"], last["hardware"]) == ("h100-sxm", "mi350x")
+    assert last["found"] and last["chips"] == 1 and "no price of mi350x is known" in last["why"]
+    [priced] = best(genz, "llama-3.1-8b", "mi350x", "--by", "cost", "--price", "$2")
+    assert priced["why"] is None and priced["usd_per_million_output_tokens"] > 0
+    page = genz("size", "llama-3.1-8b", "mi350x", "h100-sxm", "--by", "cost").out
+    assert "Not compared: mi350x: no price" in page
+
+
+def test_a_resource_that_is_not_asked_for_has_no_factor(genz: Genz) -> None:
+    """One chip sends nothing to others."""
+    words = ("llama-3.1-8b", "h100-sxm", "--needs", "--slo", "ttft=1s", "--slo", "tpot=1s", "-o", "1")
+    found = [item for item in best(genz, *words) if item["resource"] == "network"]
+    assert [(item["needs"], item["factor"]) for item in found] == [(0, 0), (0, 0)]
+    page = genz("size", *words).out
+    assert "next to none" in page and "Says nothing: TPOT" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("h100-sxm", "--largest", "batch", "--concurrency", "4"), "the largest batch is what is asked for"),
+        (("h100-sxm", "--largest", "output", "--set", "usecase.output_tokens=5"), "the largest output"),
+        (("h100-sxm", "--largest", "batch", "--most", "4"), "--most: says how to search sizes"),
+        (("h100-sxm", "--needs", "--slo", "ttft=1s", "--by", "cost"), "--by: says how to search sizes"),
+        (("h100-sxm", "--needs", "--slo", "tpot=1s", "-o", "1"), "no platform can miss TPOT"),
+        (("groq-lpu", "--needs", "--slo", "cost=1"), "no price of groq-lpu is known"),
         (("h100-sxm", "--by", "speed"), "unknown aim"),
         (("h100-sxm", "-n", "4"), "the number of chips is what is asked for"),
         (("h100-sxm", "--largest", "model"), "is not searched for"),

@@ -157,7 +157,36 @@ def test_a_long_sweep_is_blocks_that_join(genz: Genz, monkeypatch: pytest.Monkey
         (("--over", "hardware=h100-sxm,nothing"), "hardware"),
         (("--over", "tp=1,2", "--where", "ttft<3"), "there is no column 'ttft'"),
         (("--over", "tp=1,2", "--where", "ttft_ms"), "is no test"),
-        (("--over", "tp=1,2", "--where", "model<x"), "is no number"),
+        (("--over", "tp=1,2", "--where", "model<x"), "model is text, not a number"),
+        (("--over", "tp=1,2", "--where", "fits=1"), "neither true nor false"),
+        (("--over", "tp=1,2", "--where", "batch=abc"), "is no number"),
+        (("--over", "tp=1,2", "--where", "ttft_ms<nan"), "is no number"),
+        (("--over", "tp=1,2", "--pareto", "e2e_ms,e2e_ms"), "e2e_ms is given twice"),
+        (("--over", "tp=1,2", "--pareto", "model,e2e_ms"), "model is text"),
+        (("--over", "tp=1,2", "--top", "9" * 26), "--top"),
+        (("--over", "tp=1,2", "--shard", "²/²"), "is no shard"),
+        (("--over", "tp=1,2", "--format", "csv", "--json"), "exclude each other"),
+        (("--over", "tp=1,0"), "--over tp: 0 must be at least 1"),
+        (("--over", "hardware=l40s,nosuch"), "--over hardware: unknown chip or platform 'nosuch'"),
+        (("--over", "stack=generic,nosuch"), "--over stack: no calibration"),
+        (("--over", "draft=ngram,nosuch"), "--over draft: unknown model 'nosuch'"),
+        (("--over", "flash=true,maybe"), "--over flash: 'maybe' is neither"),
+        (("--over", "lora-on=qv,foo", "--lora-rank", "8"), "--over lora-on: 'foo'"),
+        (("--over", "slo=ttft=1s;foo=3"), "--over slo: unknown metric 'foo'"),
+        (("--over", "layers=1,2.5"), "--over layers: 2.5 is not a whole number"),
+        (("--over", "precision=fp8,nosuch"), "--over precision: unknown number format 'nosuch'"),
+        (("--over", "precision=fp8;fp8,kv=w4a16"), "w4a16 is a scheme of several tensors"),
+        (("--over", "sparsity=2:4,9:4"), "--over sparsity: '9:4' is not a pattern"),
+        (("--over", "bogus=1,2"), "error: --over bogus: there is no 'bogus'"),
+        (("--over", "batch=1,1.0"), "1 and 1.0 are the same value"),
+        (("--over", "tp=1,1.0"), "1 and 1.0 are the same value"),
+        (("--over", "batch=1..5/3.7"), "has 3.7 steps"),
+        (("--over", "batch=1,2", "--set", "plan.batch=7"), "batch is swept and set"),
+        (("--over", "concurrency=1,2", "--set", "usecase.batch=7"), "batch is swept and set"),
+        (("--over", "tp=1,2", "--set", "plan.tp=4"), "tp is swept and set"),
+        (("--over", "plan.batch=1,2", "-b", "4"), "batch is swept and given"),
+        (("--over", "plan.batch=1,2", "--over", "batch=4"), "batch is swept twice"),
+        (("--over", "peaks.bf16=*1,*2", "--over", "chip.peaks.bf16=*1,*3"), "are the same"),
         (("--over", "tp=1,2", "--sort", "nothing"), "no column"),
         (("--over", "tp=1,2", "--pareto", "up:e2e_ms"), "is no direction"),
         (("--over", "tp=1,2", "--shard", "3/2"), "is no shard"),
@@ -168,6 +197,72 @@ def test_a_long_sweep_is_blocks_that_join(genz: Genz, monkeypatch: pytest.Monkey
 def test_refuses(genz: Genz, words: tuple[str, ...], says: str) -> None:
     ended = genz("sweep", "llama-3.1-8b", "h100-sxm", *words)
     assert ended.code == 2 and says in ended.err and not ended.out, ended.err
+
+
+def test_a_path_that_one_chip_lacks_is_said_before_the_first_row(genz: Genz) -> None:
+    words = ("llama-3.1-8b", "--over", "hardware=h100-sxm,l40s", "--over", "memory.hbm.bandwidth=*1,*2")
+    for kind in ("json", "ndjson", "csv"):
+        ended = genz("sweep", *words, "--format", kind)
+        assert ended.code == 2 and not ended.out
+        assert "hardware l40s: --over memory.hbm.bandwidth: there is no 'hbm'" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("plan.batch", "batch"),
+        ("usecase.batch", "batch"),
+        ("usecase.input_tokens", "input_tokens"),
+        ("plan.prefix_hit", "prefix_hit"),
+    ],
+)
+def test_a_path_is_the_word_of_its_field(genz: Genz, path: str, word: str) -> None:
+    """The same rows in the same columns."""
+    values = "0,0.5" if word == "prefix_hit" else "3,5"
+    ask = "llama-3.1-8b h100-sxm"
+    assert swept(genz, ask, {path: values}) == swept(genz, ask, {word: values})
+
+
+def test_a_change_is_taken_from_what_is_set(genz: Genz) -> None:
+    words = "llama-3.1-8b h100-sxm --set memory.hbm.bandwidth=4TB/s"
+    rows = swept(genz, words, {"memory.hbm.bandwidth": "*0.5,*1"})
+    assert [row["memory.hbm.bandwidth"] for row in rows] == [2e12, 4e12]
+
+
+def test_a_point_without_a_plan_has_its_own_words(genz: Genz) -> None:
+    """8 chips as tp 3: no plan, but the row has the tokens and chips that were asked for."""
+    rows = swept(genz, "llama-3.1-8b h100-sxm --tp 3", {"chips": "8,3", "usecase": "chat,qa"})
+    asked = {
+        name: genz("run", "llama-3.1-8b", "h100-sxm", "-u", name, "--json").json["scenario"]["input_tokens"]
+        for name in ("chat", "qa")
+    }
+    assert [(row["chips"], row["input_tokens"]) for row in rows] == [
+        (chips, asked[name]) for chips in (8, 3) for name in ("chat", "qa")
+    ]
+    assert not any(row["fits"] for row in rows)
+
+
+def test_no_row_left_is_a_header(genz: Genz) -> None:
+    words = ("llama-3.1-8b", "h100-sxm", "--over", "batch=1,2", "--format", "csv")
+    whole, none = genz("sweep", *words), genz("sweep", *words, "--where", "batch==77")
+    assert none.code == 0 and none.out.splitlines() == whole.out.splitlines()[:1]
+    assert genz("sweep", *words, "--where", "batch==77", "--jobs", "1").out == none.out
+    few = genz("sweep", *words, "--where", "batch==77", "--columns", "tp,ttft_ms")
+    assert few.out == "tp,ttft_ms\n"
+
+
+def test_tests_compare_what_the_column_holds(genz: Genz) -> None:
+    whole = swept(genz, ASK, OVER)
+    for test in ("batch==4", "batch=4.0"):
+        assert swept(genz, ASK, OVER, "--where", test) == [row for row in whole if row["batch"] == 4]
+    rows = swept(genz, "llama-3.1-8b h100-sxm", {"flash": "true,false"}, "--where", "flash=true")
+    assert [row["flash"] for row in rows] == ["true"]
+
+
+def test_text_is_sorted_both_ways(genz: Genz) -> None:
+    over = {"hardware": "h100-sxm,l40s,mi300x"}
+    names = [row["hardware"] for row in swept(genz, "llama-3.1-8b", over, "--sort", "-hardware")]
+    assert names == sorted(names, reverse=True) and len(names) == 3
 
 
 # --- scenario files ---
@@ -220,6 +315,8 @@ def test_model_and_hardware_may_be_swept(genz: Genz) -> None:
         ("model: x\nhardware: h100-sxm\nover: {}", "study.yaml:3: over: sweeps nothing"),
         ("model: x\nbatch: 2\nover: {batch: 1..4}", "study.yaml:3: over.batch: batch is swept and given"),
         ("model: gemma-2-2b\nover: {batch: 1..4}", "'hardware' is missing"),
+        ("model: gemma-2-2b\nhardware: l40s\nbatch: 2\nover: {plan.batch: 1..4}", "batch is swept and given"),
+        ("model: gemma-2-2b\nhardware: l40s\nover: {precision: [fp8, fp9]}", "unknown number format 'fp9'"),
         ("model: gemma-2-2b\nhardware: l40s\nover: {batch: [1, 1]}", "1 is given twice"),
         ("model: gemma-2-2b\nhardware: l40s\nover: {i: 1, input_tokens: 2}", "swept twice"),
         ("model: gemma-2-2b\nhardware: l40s\nover: {bach: 1}", "bach"),

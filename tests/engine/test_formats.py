@@ -10,7 +10,7 @@ from genzcli.engine.estimate import estimate
 from genzcli.engine.memory import weights_of
 from genzcli.engine.ops import Bytes
 from genzcli.engine.result import Estimate
-from genzcli.errors import PlanError
+from genzcli.errors import PlanError, WordError
 from genzcli.spec.dtype import BITS, Precision, dtype, native, pattern, pattern_bytes, width
 from genzcli.spec.hardware import Platform
 
@@ -124,9 +124,9 @@ class TestSparsity:
         assert pattern_bytes("bf16", "1:4") == 4.5 / 8
         assert pattern_bytes("bf16", "4:8") == (16 + 3) / 2 / 8
 
-    @pytest.mark.parametrize("word", ["4:2", "2", "0:4", "2:2", "a:b", "2:65", "-1:4", ""])
+    @pytest.mark.parametrize("word", ["4:2", "2", "0:4", "2:2", "a:b", "2:65", "٢:٤", "-1:4", ""])
     def test_what_is_no_pattern_is_refused(self, word: str) -> None:
-        with pytest.raises(PlanError, match="not a pattern"):
+        with pytest.raises(WordError, match="not a pattern"):
             pattern(word)
 
     def test_embedding_and_head_stay_dense(self) -> None:

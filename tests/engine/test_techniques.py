@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from engine_samples import answer, close, dense, usecase
+from engine_samples import answer, close, dense, scenario, usecase
 
+from genzcli.engine import legal
 from genzcli.engine.memory import weights_of
+from genzcli.errors import PlanError
 from genzcli.spec.dtype import Precision
 
 
@@ -93,6 +96,23 @@ class TestChunkedPrefill:
         cycle = 90 * mixed + 120 * step
         assert close(got.metrics.tpot_s, (cycle - 10 * mixed) / 200)
         assert close(got.metrics.ttft_s, 10 * mixed + mixed / 2 * 8 / 9)
+
+    def test_a_chunk_smaller_than_the_batch_lets_others_wait(self) -> None:
+        # 10 requests of 1000 prompt tokens and 199 steps, one token a pass: 11990 passes a cycle, all of them
+        # somebody's. A request decodes in 199 in a row; the first token comes with all the others behind it.
+        how = {"batch": 10, "batching": "continuous", "chunk": 1}
+        got = answer(use=usecase(1000, 200), **how, explain=True)
+        prefill = got.phases["prefill"].time_s
+        mixed = got.metrics.tpot_s
+        assert close(prefill, 1199 * mixed)  # 1000 / (1 - 199/1199)
+        assert close(got.metrics.e2e_s, 11990 * mixed)
+
+    def test_a_chunk_has_room_for_what_a_request_decodes(self) -> None:
+        with pytest.raises(PlanError, match="no room for the 4"):
+            answer(use=usecase(100, 11, 4), batch=2, batching="continuous", chunk=3)
+        chunks = np.array([3, 4, 5])
+        case = scenario(use=usecase(100, 11, 4), batch=2, batching="continuous", chunk=chunks)
+        assert list(legal.check(case)) == [False, True, True]
 
     def test_smaller_chunks_smooth_steps_and_delay_the_first_token(self) -> None:
         how = {"batch": 16, "batching": "continuous"}
