@@ -13,7 +13,7 @@ from genzcli.catalog import check, special
 from genzcli.catalog.document import join
 from genzcli.errors import CatalogError, nearest
 from genzcli.spec.dtype import Precision
-from genzcli.spec.hardware import Chip, Level
+from genzcli.spec.hardware import Chip, Level, Platform
 from genzcli.spec.metric import limit, metric_name
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Field, Noun
@@ -137,7 +137,7 @@ def put(parts: Mapping[str, Noun], root: str, keys: list[str], value: Any) -> di
     """`parts` with a value, already checked and perhaps an array, at the end of a path of numbers."""
     new = _put(_noun(parts, root), keys, value)
     if root == "chip":
-        return {**parts, "platform": parts["platform"].replace(chip=new)}
+        return {**parts, "platform": _with_chip(cast(Any, parts["platform"]), cast(Any, new))}
     return {**parts, root: new}
 
 
@@ -205,8 +205,15 @@ def _replaced(
     if "sources" in new.fields:
         new = new.replace(sources={**cast(Any, old).sources, canonical: _USER})
     if root == "chip":
-        return {**parts, "platform": parts["platform"].replace(chip=new)}
+        return {**parts, "platform": _with_chip(cast(Any, parts["platform"]), cast(Any, new))}
     return {**parts, root: new}
+
+
+def _with_chip(platform: Platform, chip: Chip) -> Platform:
+    """The platform with a changed chip; power or rent set for it is not hidden by the platform's own."""
+    hidden = ("power_w", "price_usd_per_hour")
+    own = {name: None for name in hidden if getattr(chip, name) is not getattr(platform.chip, name)}
+    return platform.replace(chip=chip, **own)
 
 
 def _noun(parts: Mapping[str, Noun], root: str) -> Noun:

@@ -120,7 +120,7 @@ def _load(request: Request) -> Loaded:
     parts = Parts(model, platform, usecase, plan, profile)
     parts, edits = _edited(request, parts)
     fixed = _fixed(parts.plan, request, edits)
-    chips = _chips(request, parts.platform, bare, fixed)
+    chips = _chips(request, parts, bare, fixed)
     return Loaded(request, parts, bare, fixed, chips, edits)
 
 
@@ -434,8 +434,10 @@ def _fixed(plan: Plan, request: Request, edits: tuple[Edit, ...]) -> dict[str, i
     return {axis: int(cast(float, getattr(plan, axis))) for axis in AXES if axis in named}
 
 
-def _chips(request: Request, platform: Platform, bare: bool, fixed: dict[str, int]) -> int:
-    """How many chips: as said; else what the degrees make; else one chip, or the whole platform."""
+def _chips(request: Request, parts: Parts, bare: bool, fixed: dict[str, int]) -> int:
+    """How many chips: as said; else the whole platform, where the degrees leave a plan for it; else what the
+    degrees make, or one chip."""
+    platform = parts.platform
     given = _number(request, "chips")
     product = 1
     for axis in ("tp", "pp", "dp"):
@@ -444,6 +446,9 @@ def _chips(request: Request, platform: Platform, bare: bool, fixed: dict[str, in
     if given is None:
         if not fixed.keys() & set(shape):
             return 1 if bare else int(cast(float, platform.chips))
+        whole = int(cast(float, platform.chips))
+        if not bare and not fixed.keys() >= set(shape) and _fills(parts, whole, fixed):
+            return whole
         fixed |= {axis: 1 for axis in shape if axis not in fixed}
         return product
     chips, all_given = int(given), fixed.keys() >= set(shape)
@@ -453,6 +458,13 @@ def _chips(request: Request, platform: Platform, bare: bool, fixed: dict[str, in
         message = f"{degrees} = {product} does not make {chips} chip{'s' * (chips != 1)}"
         raise PlanError(message, where=request.where("chips"), cure=cure)
     return chips
+
+
+def _fills(parts: Parts, chips: int, fixed: Mapping[str, int]) -> bool:
+    """Whether some plan with the degrees given uses all of `chips`."""
+    from genzcli.explore.plan import candidates
+
+    return next(candidates(parts.model, parts.plan, chips, fixed), None) is not None
 
 
 def _laid_out(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> tuple[Scenario, str]:

@@ -76,7 +76,10 @@ def smallest_platforms(model: str, hardware: list[str], by: str, most: int, word
         search = next(size.sizes(iter([(loaded.hardware, loaded.scenario)]), loaded.fixed, by, limit))[1]
         found.append(report.Sized(loaded.hardware, search))
     ranked = sorted(found, key=lambda item: report.rank(item, by))
-    return Found(report.sized_document(ranked, by), report.sized_page(ranked, by, _usecase(asked[0])))
+    return Found(
+        report.sized_document(ranked, by),
+        report.sized_page(ranked, by, _usecase(asked[0]), _subject(asked[0])),
+    )
 
 
 def _own(loaded: Loaded, most: int) -> int:
@@ -85,6 +88,15 @@ def _own(loaded: Loaded, most: int) -> int:
 
 def _request(model: str, hardware: str, words: dict[str, Any]) -> Request:
     return from_flags({**words, "model": model, "hardware": hardware})
+
+
+def _subject(request: Request) -> str:
+    """Model, load and format of the question."""
+    scenario = load(request).scenario
+    plan, usecase = scenario.plan, scenario.usecase
+    load_word = "batch" if plan.batching == "static" else "concurrency"
+    tokens = f"{usecase.input_tokens:g} + {usecase.output_tokens:g} tokens"
+    return f"{scenario.model.name} · {tokens} · {load_word} {plan.batch:g} · weights {plan.precision.weights}"
 
 
 def _usecase(request: Request) -> Any:

@@ -169,9 +169,14 @@ def _smaller_batch(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) 
     plan, largest = scenario.plan, int(before.memory.max_batch)
     if not before.fits and 1 <= largest < plan.batch:
         smaller = scenario.replace(plan=plan.replace(batch=largest))
-        yield _cure(f"--batch {largest}", smaller, slos, before)
+        yield _cure(f"{_load(plan)} {largest}", smaller, slos, before)
     if before.fits and plan.batch > 1:
         yield _batch_for(scenario, slos, before)
+
+
+def _load(plan: Plan) -> str:
+    """The flag that says how many requests there are."""
+    return "--batch" if plan.batching == "static" else "--concurrency"
 
 
 def _batch_for(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:
@@ -190,7 +195,7 @@ def _batch_for(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> C
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if passes(middle) else (low, middle)
-    return _cure(f"--batch {low}", scenario.replace(plan=plan.replace(batch=low)), slos, before)
+    return _cure(f"{_load(plan)} {low}", scenario.replace(plan=plan.replace(batch=low)), slos, before)
 
 
 def _cure(change: str, scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:

@@ -58,9 +58,7 @@ def choose(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> Choice:
         raise trouble or _no_plan(scenario, chips, fixed)
     best = _best(tried)
     fits = bool(best.answer.fits)
-    return Choice(
-        best.scenario, best.answer, len(tried), fits, _note(best.scenario.plan, fixed, len(tried), fits)
-    )
+    return Choice(best.scenario, best.answer, len(tried), fits, _note(best, fixed, len(tried)))
 
 
 def _best(tried: list[_Tried]) -> _Tried:
@@ -173,7 +171,9 @@ def _nearest_counts(model: Model, plan: Plan, chips: int, fixed: Mapping[str, in
     ]
 
 
-def _note(plan: Plan, fixed: Mapping[str, int], compared: int, fits: bool) -> str:
+def _note(best: _Tried, fixed: Mapping[str, int], compared: int) -> str:
+    """How the plan came about, by the rule of `choose`."""
+    plan, fits = best.scenario.plan, bool(best.answer.fits)
     chosen = [
         f"{axis} {getattr(plan, axis)}" for axis in _AXES if axis not in fixed and getattr(plan, axis) > 1
     ]
@@ -182,7 +182,9 @@ def _note(plan: Plan, fixed: Mapping[str, int], compared: int, fits: bool) -> st
     what = ", ".join(chosen) or "no parallelism"
     if compared == 1:
         return f"parallelism chosen: {what} (the only legal plan)"
-    reason = (
-        f"lowest E2E of {compared} legal plans" if fits else f"closest to fitting of {compared} legal plans"
-    )
+    reason = f"lowest E2E of {compared} legal plans"
+    if best.failed:
+        reason = f"of {compared} legal plans those that miss fewest objectives, of these the lowest E2E"
+    if not fits:
+        reason = f"closest to fitting of {compared} legal plans"
     return f"parallelism chosen: {what} ({reason})"

@@ -192,8 +192,25 @@ def _cell(value: Any, unit: float) -> str:
 def _title(found: list[dict[str, Any]], total: int) -> str:
     models = list(dict.fromkeys(str(row["model"]) for row in found))
     shown = f"{len(found)} of {total} points" if len(found) < total else f"{total} points"
-    named = " and ".join(models) if len(models) <= 3 else f"{len(models)} models"
-    return " · ".join((*([named] if models else []), shown))
+    named = [" and ".join(models) if len(models) <= 3 else f"{len(models)} models"] if models else []
+    return " · ".join((*named, *_same(found), shown))
+
+
+def _same(found: list[dict[str, Any]]) -> Iterator[str]:
+    """Load and machine, where all rows have one."""
+
+    def only(name: str) -> Any:
+        values = {row[name] for row in found}
+        return values.pop() if len(values) == 1 else None
+
+    if not found:
+        return
+    prompt, answer = only("input_tokens"), only("output_tokens")
+    if prompt is not None and answer is not None:
+        yield f"{prompt} + {answer} tokens"
+    if (hardware := only("hardware")) is not None:
+        chips = only("chips")
+        yield f"{chips} × {hardware}" if chips is not None else str(hardware)
 
 
 def _notes(found: list[dict[str, Any]], more: int) -> tuple[tuple[str, str], ...]:

@@ -91,7 +91,7 @@ def _plan(fit: Fit) -> dict[str, Any]:
     return {name: int(getattr(plan, name)) for name in _PLAN} | answer
 
 
-def sized_page(found: Sequence[Sized], by: str, usecase: UseCase) -> Page:
+def sized_page(found: Sequence[Sized], by: str, usecase: UseCase, asked: str) -> Page:
     """One line a platform, the plans that the best one beat, and why others cannot serve."""
     able = [item for item in found if item.search.best is not None]
     columns = ("hardware", "chips", "plan", "TTFT", "TPOT", "tokens/s", "power", "a token", "1M out")
@@ -110,12 +110,22 @@ def sized_page(found: Sequence[Sized], by: str, usecase: UseCase) -> Page:
     notes += [("Not compared", "; ".join(f"{item.hardware}: {_bare(item)}" for item in apart))] * bool(apart)
     if len(unable) > 3:
         notes.append(("Nor can", ", ".join(item.hardware for item in unable[3:])))
-    title = (
-        f"{len(able)} of {len(found)} platforms can"
-        if len(found) > 1
-        else (able[0].hardware if able else "none")
+    title = f"{len(able)} of {len(found)} platforms can serve it"
+    return Page(
+        status="", headline=(title,), lines=(asked,), tables=tuple(tables), notes=(*notes, *_profiles(able))
     )
-    return Page(status="", headline=(title,), tables=tuple(tables), notes=tuple(notes))
+
+
+def _profiles(able: Sequence[Sized]) -> list[tuple[str, str]]:
+    """Whose efficiencies the answers rest on: `genz run` says what each assumes."""
+    names: dict[str, list[str]] = {}
+    for item in able:
+        assert item.search.best is not None
+        names.setdefault(item.search.best.scenario.profile.name, []).append(item.hardware)
+    said = "; ".join(f"{profile}: {', '.join(hardware)}" for profile, hardware in names.items())
+    return (
+        [("Profiles", f"{said}; `genz run` says what each assumes and how far off it may be")] if said else []
+    )
 
 
 def _bare(item: Sized) -> str:

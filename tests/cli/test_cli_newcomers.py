@@ -284,3 +284,34 @@ def test_a_small_deficit_has_a_small_unit(genz: Genz) -> None:
     capacity = (wanted - 5e6) / 0.9
     why = genz(*asked, "--set", f"memory.hbm.capacity={capacity:.0f} B").json["why"]
     assert "5 MB short" in why
+
+
+def test_a_named_platform_is_all_of_it_with_one_degree_given(genz: Genz) -> None:
+    asked = genz("run", "llama-3.1-70b", "hgx-h100", "--dp", "2", "-b", "2", "--json").json["scenario"]
+    assert (asked["chips"], asked["dp"], asked["tp"]) == (8, 2, 4)
+    whole = genz("run", "llama-3.1-70b", "hgx-h100", "--tp", "2", "--pp", "2", "--dp", "1", "--json").json
+    assert whole["scenario"]["chips"] == 4  # all three say how many
+    assert genz("run", "llama-3.1-8b", "h100-sxm", "--tp", "2", "--json").json["scenario"]["chips"] == 2
+
+
+def test_a_power_that_is_set_counts(genz: Genz) -> None:
+    words = ("run", "llama-3.1-70b", "h100-sxm", "-n", "8", "--json")
+    share, own = (genz(*words, *more).json["metrics"] for more in ((), ("--set", "power=700W")))
+    # 10.2 kW for eight chips with their host, or 700 W each: the split is the same
+    assert own["average_w"] == pytest.approx(share["average_w"] * 700 / (10200 / 8))
+
+
+def test_a_server_is_cured_by_fewer_users(genz: Genz) -> None:
+    words = ("llama-3.1-70b", "h100-sxm", "-n", "8", "-u", "chat", "--precision", "fp8")
+    cures = genz("run", *words, "--concurrency", "64", "--json").json["cures"]
+    flag, number = next(cure["change"] for cure in cures if "concurrency" in cure["change"]).split()
+    assert genz("run", *words, flag, number, "-q").code == 0
+
+
+def test_how_a_plan_was_chosen_is_said_by_the_rule(genz: Genz) -> None:
+    words = ("run", "llama-3.1-70b", "h100-sxm", "-n", "8", "-u", "chat", "--json")
+    missed, met = (
+        " ".join(genz(*words, *more).json["assumptions"]) for more in (("-b", "2"), ("--precision", "fp8"))
+    )
+    assert "miss fewest objectives" in missed
+    assert "lowest E2E of" in met and "miss" not in met
