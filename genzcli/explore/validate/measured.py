@@ -187,7 +187,7 @@ def _cut(levels: tuple[Level, ...], inside: int) -> Iterator[Level]:
 
 
 def _inner(home: Platform, fabric: str, inside: int) -> tuple[Level, ...]:
-    """The levels in a node; a pair bridged by NVLink has one more."""
+    """The levels in a node; a pair bridged by NVLink has its own, more than a pair the bus between them."""
     if "nvlink pair" not in fabric:
         return home.levels if inside > 1 else tuple(level.replace(size=1) for level in home.levels)
     bridge = Level(name="bridge", size=2, topology="switch", bandwidth_bytes_per_s=_BRIDGE, latency_s=0.5e-6)
@@ -196,7 +196,8 @@ def _inner(home: Platform, fabric: str, inside: int) -> tuple[Level, ...]:
     host = next((level for level in home.levels if level.name == "pcie"), None)
     if host is None:
         host = Level(name="pcie", size=2, topology="switch", bandwidth_bytes_per_s=32e9, latency_s=1e-6)
-    return bridge, host.replace(size=-(-inside // 2))
+    # One ring goes round all cards: what the bridges carry fast, the bus between pairs does not.
+    return (host.replace(size=inside),)
 
 
 def _outer(home: Platform, fabric: str) -> Level | None:
