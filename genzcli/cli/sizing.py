@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from genzcli.spec.workload import Scenario
 
 _WORDS = {"batch": "plan", "concurrency": "plan", "input": "usecase", "output": "usecase"}
 _FIELDS = {"batch": "batch", "concurrency": "batch", "input": "input_tokens", "output": "output_tokens"}
+_MANY = 3  # platforms beyond which a search says where it is
 _MOST = {"batch": 10**6, "concurrency": 10**6, "input": 10**7, "output": 10**7}
 
 
@@ -64,7 +66,8 @@ def smallest_platforms(model: str, hardware: list[str], by: str, most: int, word
     everything = not hardware
     asked = [_request(model, name, words) for name in hardware or _shipping(model, words)]
     found = []
-    for request in asked:
+    for done, request in enumerate(asked):
+        _told(done, len(asked), request.hardware)
         try:
             loaded = load(request)
         except GenzError as error:
@@ -75,11 +78,19 @@ def smallest_platforms(model: str, hardware: list[str], by: str, most: int, word
         limit = most if loaded.parts.platform.scale_out is not None else _own(loaded, most)
         search = next(size.sizes(iter([(loaded.hardware, loaded.scenario)]), loaded.fixed, by, limit))[1]
         found.append(report.Sized(loaded.hardware, search))
+    _told(len(asked), len(asked), "")
     ranked = sorted(found, key=lambda item: report.rank(item, by))
     return Found(
         report.sized_document(ranked, by),
         report.sized_page(ranked, by, _usecase(asked[0]), _subject(asked[0])),
     )
+
+
+def _told(done: int, total: int, name: str) -> None:
+    """How far a search over many platforms is, on a terminal's stderr."""
+    if total > _MANY and sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\r{done} of {total} platforms {name:<32}", end=end, file=sys.stderr, flush=True)
 
 
 def _own(loaded: Loaded, most: int) -> int:
