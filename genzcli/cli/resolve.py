@@ -72,6 +72,11 @@ class Loaded(NamedTuple):
     edits: tuple[Edit, ...]
 
     @property
+    def given(self) -> dict[str, int]:
+        """The degrees that were said, without those that follow from them."""
+        return _fixed(self.parts.plan, self.request, self.edits)
+
+    @property
     def scenario(self) -> Scenario:
         return Scenario(name=self.request.name, **self.parts._asdict())
 

@@ -65,7 +65,7 @@ def smallest_platforms(model: str, hardware: list[str], by: str, most: int, word
         )
     everything = not hardware
     asked = [_request(model, name, words) for name in hardware or _shipping(model, words)]
-    found = []
+    found, first = [], None
     for done, request in enumerate(asked):
         _told(done, len(asked), request.hardware)
         try:
@@ -76,13 +76,21 @@ def smallest_platforms(model: str, hardware: list[str], by: str, most: int, word
             found.append(report.Sized(request.hardware, size.Search(None, (), 0, str(error))))
             continue
         limit = most if loaded.parts.platform.scale_out is not None else _own(loaded, most)
-        search = next(size.sizes(iter([(loaded.hardware, loaded.scenario)]), loaded.fixed, by, limit))[1]
+        first = first or loaded
+        try:
+            search = size.smallest(loaded.scenario, loaded.given, by, limit)
+        except PlanError as error:  # one that cannot serve never ends the search
+            search = size.Search(None, (), 0, str(error))
         found.append(report.Sized(loaded.hardware, search))
     _told(len(asked), len(asked), "")
+    if first is None:
+        raise PlanError(
+            f"no platform can be asked: {found[0].search.why}", where="MODEL", cure="name the hardware"
+        )
     ranked = sorted(found, key=lambda item: report.rank(item, by))
     return Found(
         report.sized_document(ranked, by),
-        report.sized_page(ranked, by, _usecase(asked[0]), _subject(asked[0])),
+        report.sized_page(ranked, by, first.scenario.usecase, _subject(first.scenario)),
     )
 
 
@@ -101,17 +109,12 @@ def _request(model: str, hardware: str, words: dict[str, Any]) -> Request:
     return from_flags({**words, "model": model, "hardware": hardware})
 
 
-def _subject(request: Request) -> str:
+def _subject(scenario: Scenario) -> str:
     """Model, load and format of the question."""
-    scenario = load(request).scenario
     plan, usecase = scenario.plan, scenario.usecase
     load_word = "batch" if plan.batching == "static" else "concurrency"
     tokens = f"{usecase.input_tokens:g} + {usecase.output_tokens:g} tokens"
     return f"{scenario.model.name} · {tokens} · {load_word} {plan.batch:g} · weights {plan.precision.weights}"
-
-
-def _usecase(request: Request) -> Any:
-    return load(request).scenario.usecase
 
 
 def _shipping(model: str, words: dict[str, Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour, static_w
@@ -250,14 +250,3 @@ def _bound(scenario: Scenario, aim: str, chips: int, least: Mapping[str, float])
         case "power":
             return static
     return float(chips)
-
-
-def sizes(
-    scenarios: Iterator[tuple[str, Scenario]], fixed: Mapping[str, int], aim: str, most: int
-) -> Iterator[tuple[str, Search]]:
-    """The smallest of each platform; one that cannot serve never ends the search."""
-    for name, scenario in scenarios:
-        try:
-            yield name, smallest(scenario, fixed, aim, most)
-        except PlanError as error:
-            yield name, Search(None, (), 0, str(error))

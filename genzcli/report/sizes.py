@@ -110,7 +110,7 @@ def sized_page(found: Sequence[Sized], by: str, usecase: UseCase, asked: str) ->
     notes += [("Not compared", "; ".join(f"{item.hardware}: {_bare(item)}" for item in apart))] * bool(apart)
     if len(unable) > 3:
         notes.append(("Nor can", ", ".join(item.hardware for item in unable[3:])))
-    title = f"{len(able)} of {len(found)} platforms can serve it"
+    title = f"{len(able)} of {len(found)} platform{'s' * (len(found) != 1)} can serve it"
     return Page(
         status="", headline=(title,), lines=(asked,), tables=tuple(tables), notes=(*notes, *_profiles(able))
     )

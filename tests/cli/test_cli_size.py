@@ -24,6 +24,18 @@ def test_known_counts(genz: Genz) -> None:
     assert 0.9 < held["used_bytes"] / held["capacity_bytes"] <= 1
 
 
+def test_a_degree_that_is_given_leaves_the_others_open(genz: Genz) -> None:
+    [found] = best(genz, "llama-3.1-405b", "h100-sxm", "--tp", "4")
+    assert (found["chips"], found["tp"], found["pp"]) == (12, 4, 3)
+    [deep] = best(genz, "llama-3.1-405b", "h100-sxm", "--pp", "7")
+    assert deep["pp"] == 7 and deep["chips"] % 7 == 0
+
+
+def test_a_chip_that_cannot_be_asked_does_not_end_the_search(genz: Genz) -> None:
+    found = best(genz, "llama-3.1-8b", "--set", "memory.gddr6.bandwidth=*2", "--most", "1")  # A100 has none
+    assert any(item["found"] for item in found)
+
+
 def test_the_smallest_passes_and_one_less_does_not(genz: Genz) -> None:
     words = ("llama-3.1-70b", "h100-sxm", "-u", "chat", "--precision", "fp8")
     [found] = best(genz, *words)
