@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from genzcli.engine.counts.ops import Bytes, Shard
 from genzcli.engine.estimate import estimate
-from genzcli.engine.ops import Bytes, Shard
 from genzcli.engine.result import Estimate
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level, Platform, Tier

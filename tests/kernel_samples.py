@@ -15,11 +15,12 @@ from functools import cache
 from pathlib import Path
 
 from genzcli.catalog.load import Catalog
-from genzcli.engine import attention, feedforward, roofline
-from genzcli.engine.ops import Bytes, Operator, Shard, linear
-from genzcli.engine.roofline import Rates
-from genzcli.engine.routing import Routing
-from genzcli.engine.spans import DecodeStep, Prefill
+from genzcli.engine.counts import attention, feedforward
+from genzcli.engine.counts.ops import Bytes, Operator, Shard, linear
+from genzcli.engine.counts.routing import Routing
+from genzcli.engine.counts.spans import DecodeStep, Prefill
+from genzcli.engine.machine import roofline
+from genzcli.engine.machine.roofline import Rates
 from genzcli.spec.dtype import bytes_per_element
 from genzcli.spec.hardware import Chip
 from genzcli.spec.model import Attention, Moe

@@ -27,6 +27,14 @@ ALLOWED = {
     "report": {"report", "explore", "slo", "engine", "spec", *GROUND},
     "cli": {"cli", "catalog", "report", "explore", "slo", "engine", "spec", "", *GROUND},
 }
+#: What each room of the engine may import of the engine: counts know no machine, a machine no schedule.
+ENGINE = {
+    "counts": {"counts"},
+    "machine": {"machine", "counts", "result"},
+    "schedule": {"schedule", "machine", "counts", "result"},
+    "result": set(),
+    "legal": {"machine", "counts"},
+}
 #: Packages that only some rooms may know.
 FOREIGN = {"yaml": {"catalog", "cli"}, "rich": {"report"}, "typer": {"cli"}, "click": {"cli"}}
 
@@ -67,6 +75,17 @@ def test_imports_go_down_only(path: Path) -> None:
             assert below in ALLOWED[here], f"{path.name}:{line}: {here} imports {name}"
         if top in FOREIGN:
             assert here in FOREIGN[top], f"{path.name}:{line}: {here} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "engine").rglob("*.py")), ids=lambda path: path.name)
+def test_the_engine_is_built_from_counts_up(path: Path) -> None:
+    here = path.relative_to(PACKAGE / "engine").parts[0].removesuffix(".py")
+    for line, name in imports(path):
+        top, engine, *rest = (*name.split("."), "", "")
+        if (top, engine) == ("genzcli", "engine") and here in ENGINE:
+            assert rest[0] in ENGINE[here], f"{path.name}:{line}: {here} imports {name}"
+        if here == "counts":
+            assert not name.startswith(("genzcli.spec.hardware", "genzcli.spec.profile")), (path.name, line)
 
 
 def at_import(tree: ast.Module) -> Iterator[str]:

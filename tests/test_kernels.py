@@ -15,9 +15,9 @@ import pytest
 from kernel_samples import CHIPS, DATA, Row, error, logs, profile, rates, size
 
 from genzcli.catalog.load import Catalog
-from genzcli.engine import roofline
-from genzcli.engine.ops import linear
-from genzcli.engine.roofline import Rates
+from genzcli.engine.counts.ops import linear
+from genzcli.engine.machine import roofline
+from genzcli.engine.machine.roofline import Rates
 
 pytestmark = pytest.mark.skipif(not DATA, reason="GENZ_DATA does not name the folder of measurements")
 

@@ -15,13 +15,13 @@ from engine_samples import IDEAL, close, platform, scenario
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from genzcli.engine.blocks import Options, after_kernel, before_kernel
+from genzcli.engine.counts.blocks import Options, after_kernel, before_kernel
+from genzcli.engine.counts.ops import Bytes, Shard
+from genzcli.engine.counts.routing import Routing
+from genzcli.engine.counts.stages import stages
 from genzcli.engine.estimate import estimate
-from genzcli.engine.memory import weights_bytes, weights_of
-from genzcli.engine.ops import Bytes, Shard
+from genzcli.engine.machine.memory import weights_bytes, weights_of
 from genzcli.engine.result import Estimate, Metrics
-from genzcli.engine.routing import Routing
-from genzcli.engine.stages import stages
 from genzcli.errors import PlanError
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level, Platform, Tier

@@ -107,7 +107,7 @@ def test_the_page_has_the_table_of_the_benchmark() -> None:
 def test_published_speeds_that_no_pass_a_token_can_reach() -> None:
     # SN40L, 16 sockets of 1.6 TB/s (2 by the paper), 16-bit weights: 70B and 405B beyond the bandwidth
     from genzcli.catalog.load import Catalog
-    from genzcli.engine.parameters import parameters
+    from genzcli.engine.counts.parameters import parameters
 
     chip = Catalog().chip("sn40l")
     bandwidth = 16 * float(chip.memory["hbm"].bandwidth_bytes_per_s)

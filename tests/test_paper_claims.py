@@ -13,8 +13,8 @@ import pytest
 from engine_samples import platform
 
 from genzcli.catalog.load import Catalog
+from genzcli.engine.counts.parameters import kv_elements_per_token, parameters
 from genzcli.engine.estimate import estimate
-from genzcli.engine.parameters import kv_elements_per_token, parameters
 from genzcli.engine.result import Estimate
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Platform, Tier

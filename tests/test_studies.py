@@ -16,8 +16,8 @@ import pytest
 
 from genzcli.catalog.load import Catalog
 from genzcli.cli.app import run
-from genzcli.engine.parameters import kv_elements_per_token, parameters
-from genzcli.engine.systolic import simulated_cycles
+from genzcli.engine.counts.parameters import kv_elements_per_token, parameters
+from genzcli.engine.machine.systolic import simulated_cycles
 
 STUDIES = Path(__file__).parent.parent / "docs" / "studies"
 Ask = Callable[..., Any]

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from genzcli.cli.request import Request
 from genzcli.cli.resolve import Resolved
-from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour
-from genzcli.engine.legal import compute_dtype, part_dtype, sparse_speedup
-from genzcli.engine.prompts import read_tokens
-from genzcli.engine.speculation import MTP, drafter, link, round_tokens, verified
+from genzcli.engine.counts.prompts import read_tokens
+from genzcli.engine.counts.speculation import MTP, drafter, round_tokens, verified
+from genzcli.engine.machine.crossing import link
+from genzcli.engine.machine.energy import chip_power_w, chip_price_usd_per_hour
+from genzcli.engine.machine.formats import compute_dtype, part_dtype, sparse_speedup
 from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform

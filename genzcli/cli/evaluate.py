@@ -7,7 +7,7 @@ from genzcli.cli.assume import assumptions
 from genzcli.cli.exits import Exit
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.estimate import estimate
-from genzcli.engine.legal import compute_dtype
+from genzcli.engine.machine.formats import compute_dtype
 from genzcli.errors import GenzError
 from genzcli.explore.cure import Cure
 from genzcli.explore.cure import cures as find_cures

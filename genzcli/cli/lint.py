@@ -100,7 +100,7 @@ def _counts(entry: Any) -> Iterator[Any]:
     from genzcli.catalog.build import build
     from genzcli.catalog.document import shorten
     from genzcli.catalog.lint import Finding
-    from genzcli.engine.parameters import parameters
+    from genzcli.engine.counts.parameters import parameters
     from genzcli.errors import GenzError
     from genzcli.spec.model import Model
     from genzcli.units import show_count

@@ -32,7 +32,7 @@ def of(noun: Noun) -> dict[str, Any]:
 
 
 def _model(model: Model) -> dict[str, Any]:
-    from genzcli.engine.parameters import parameters
+    from genzcli.engine.counts.parameters import parameters
 
     counted = parameters(model)
     return {

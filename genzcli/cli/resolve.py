@@ -12,8 +12,8 @@ from genzcli.catalog import check
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.path import set_path
 from genzcli.cli.request import NUMBERS, PIXELS, SHARE, TENSORS, Request, hourly
-from genzcli.engine.placement import KINDS
-from genzcli.engine.speculation import MTP, NGRAM
+from genzcli.engine.counts.speculation import MTP, NGRAM
+from genzcli.engine.machine.placement import KINDS
 from genzcli.errors import CatalogError, GenzError, PlanError, UnknownNameError, WordError, nearest
 from genzcli.spec.dtype import Precision, dtype, pattern
 from genzcli.spec.hardware import Platform

@@ -180,8 +180,8 @@ def _computed(noun: Any) -> dict[str, Any]:
 
     if not isinstance(noun, Model):
         return of(noun)
-    from genzcli.engine import anatomy
-    from genzcli.engine.parameters import cross_elements_per_token, parameters
+    from genzcli.engine.counts import anatomy
+    from genzcli.engine.counts.parameters import cross_elements_per_token, parameters
     from genzcli.report.architecture import pattern
     from genzcli.report.plain import data
     from genzcli.spec.dtype import bytes_per_element

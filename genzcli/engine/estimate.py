@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine import energy, legal
-from genzcli.engine.case import Case, prepare, running, storage_of
+from genzcli.engine import legal
+from genzcli.engine.machine import energy
+from genzcli.engine.machine.roofline import Parts
 from genzcli.engine.metrics import metrics
 from genzcli.engine.result import Estimate, Memory, Metrics, Phase
-from genzcli.engine.roofline import Parts
-from genzcli.engine.rounds import time_decode, time_prefill
-from genzcli.engine.timing import Timing
+from genzcli.engine.schedule.case import Case, prepare, running, storage_of
+from genzcli.engine.schedule.rounds import time_decode, time_prefill
+from genzcli.engine.schedule.timing import Timing
 from genzcli.numeric import both, is_array, where
 from genzcli.spec.workload import Scenario
 from genzcli.units import show

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from genzcli.engine import beside, energy, passes
-from genzcli.engine.case import Case, running
-from genzcli.engine.prompts import read_tokens, seen_across
+from genzcli.engine.counts.prompts import read_tokens, seen_across
+from genzcli.engine.counts.speculation import round_tokens
+from genzcli.engine.machine import energy
 from genzcli.engine.result import Metrics
-from genzcli.engine.speculation import round_tokens
-from genzcli.engine.timing import Timing
+from genzcli.engine.schedule import beside, passes
+from genzcli.engine.schedule.case import Case, running
+from genzcli.engine.schedule.timing import Timing
 from genzcli.numeric import is_array, maximum, minimum, where
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from genzcli.engine.estimate import estimate
-from genzcli.engine.memory import weights_of
-from genzcli.engine.placement import own_capacity
+from genzcli.engine.machine.memory import weights_of
+from genzcli.engine.machine.placement import own_capacity
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
 from genzcli.explore.plan import choose

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from genzcli.engine.legal import compute_dtype
+from genzcli.engine.machine.formats import compute_dtype
 from genzcli.explore import grid
 from genzcli.spec.workload import Scenario
 

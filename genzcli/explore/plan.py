@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from genzcli.engine import mixers
+from genzcli.engine.counts import mixers
 from genzcli.engine.estimate import estimate
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError

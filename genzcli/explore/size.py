@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from genzcli.engine.energy import chip_power_w, chip_price_usd_per_hour, static_w
 from genzcli.engine.estimate import estimate
-from genzcli.engine.memory import weights_of
-from genzcli.engine.placement import storage
+from genzcli.engine.machine.energy import chip_power_w, chip_price_usd_per_hour, static_w
+from genzcli.engine.machine.memory import weights_of
+from genzcli.engine.machine.placement import storage
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
 from genzcli.explore.plan import candidates, choose, simplicity

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from genzcli.engine import anatomy, residual
-from genzcli.engine.parameters import parameters
+from genzcli.engine.counts import anatomy, residual
+from genzcli.engine.counts.parameters import parameters
 from genzcli.report.page import Table
 from genzcli.report.words import count, formats, many, percent, quantity
 from genzcli.spec.model import (

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from genzcli.engine.legal import part_dtype
-from genzcli.engine.prompts import read_tokens
+from genzcli.engine.counts.prompts import read_tokens
+from genzcli.engine.machine.crossing import link
+from genzcli.engine.machine.formats import part_dtype
 from genzcli.engine.result import BOUNDS, Estimate, Memory, OperatorTime, Phase
-from genzcli.engine.speculation import link
 from genzcli.report.answer import NOT_MODELLED, Answer
 from genzcli.slo import uncertain
 from genzcli.spec.dtype import PARTS

@@ -15,9 +15,9 @@ from genzcli.catalog.huggingface import families
 from genzcli.catalog.huggingface.convert import convert
 from genzcli.catalog.load import Catalog
 from genzcli.cli.import_hf import document
-from genzcli.engine.mixers import kv_bytes_per_token
-from genzcli.engine.ops import Bytes, Shard
-from genzcli.engine.parameters import parameters
+from genzcli.engine.counts.mixers import kv_bytes_per_token
+from genzcli.engine.counts.ops import Bytes, Shard
+from genzcli.engine.counts.parameters import parameters
 from genzcli.errors import CatalogError, GenzError
 from genzcli.spec.model import Attention, LatentAttention, LinearAttention, Mamba, Mamba2, Mlp, Model, Moe
 

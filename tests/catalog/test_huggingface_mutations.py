@@ -16,7 +16,7 @@ from test_huggingface_variants import VARIANTS
 from genzcli.catalog.build import build
 from genzcli.catalog.document import parse
 from genzcli.catalog.huggingface.convert import convert
-from genzcli.engine.parameters import parameters
+from genzcli.engine.counts.parameters import parameters
 from genzcli.errors import GenzError
 from genzcli.spec.model import Model
 

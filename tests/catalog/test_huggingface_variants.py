@@ -13,7 +13,7 @@ import pytest
 from genzcli.catalog.build import build
 from genzcli.catalog.document import parse
 from genzcli.catalog.huggingface.convert import convert
-from genzcli.engine.parameters import kv_elements_per_token, parameters
+from genzcli.engine.counts.parameters import kv_elements_per_token, parameters
 from genzcli.errors import CatalogError
 from genzcli.spec.model import Attention, CompressedAttention, Mlp, Model, Moe
 

@@ -12,7 +12,7 @@ from genzcli.catalog.build import build
 from genzcli.catalog.document import read
 from genzcli.catalog.find import fold
 from genzcli.catalog.load import Catalog
-from genzcli.engine.parameters import kv_elements_per_token, parameters
+from genzcli.engine.counts.parameters import kv_elements_per_token, parameters
 from genzcli.errors import UnknownNameError
 from genzcli.numeric import Number
 from genzcli.spec.model import Model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from engine_samples import answer, chip, dense, level, moe, platform
 
-from genzcli.engine.stages import split, stages
+from genzcli.engine.counts.stages import split, stages
 from genzcli.errors import PlanError
 from genzcli.spec.dtype import Precision
 

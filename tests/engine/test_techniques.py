@@ -7,7 +7,7 @@ import pytest
 from engine_samples import answer, close, dense, scenario, usecase
 
 from genzcli.engine import legal
-from genzcli.engine.memory import weights_of
+from genzcli.engine.machine.memory import weights_of
 from genzcli.errors import PlanError
 from genzcli.spec.dtype import Precision
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genzcli.engine.systolic import simulated_cycles
+from genzcli.engine.machine.systolic import simulated_cycles
 from genzcli.explore.validate.kind import Row
 from genzcli.explore.validate.systolic import KIND
 

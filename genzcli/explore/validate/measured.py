@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from genzcli.engine.network import Group, collective, extended, hops
+from genzcli.engine.machine.network import Group, collective, extended, hops
 from genzcli.errors import GenzError, UnknownNameError, shortened
 from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting, guarded
 from genzcli.spec.hardware import Chip, Level, Platform

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genzcli.engine.systolic import simulated_cycles
+from genzcli.engine.machine.systolic import simulated_cycles
 from genzcli.errors import GenzError, shortened
 from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting, one_by_one
 

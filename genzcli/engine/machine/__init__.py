@@ -1,0 +1,1 @@
+"""What a platform makes of the counts: seconds, joules and room."""

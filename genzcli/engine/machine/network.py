@@ -1,0 +1,228 @@
+"""Groups of chips on a multi-level network: which levels a group spans and what a collective costs there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from genzcli.engine.machine.collectives import HOPS, LINES, NOTHING, Cost, Wire, fastest, point_to_point
+from genzcli.numeric import both, ceil, floor, is_array, maximum, minimum, where
+from genzcli.spec.hardware import Level, Platform
+from genzcli.spec.noun import Noun, count
+from genzcli.spec.profile import CollectiveFit, Profile
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Flag, Number
+
+_NEUTRAL = CollectiveFit()
+
+
+class Group(Noun):
+    """Chips that talk: `size` of them, `stride` apart in the order TP, expert, PP, DP."""
+
+    size: Number = count("members")
+    stride: Number = count("chips from one member to the next", default=1)
+
+
+class Route(NamedTuple):
+    """A collective's time, and how it went, for the operator table."""
+
+    time_s: Number
+    transfer_s: Number  # the part in which links are busy
+    detail: str  # algorithm per level, when there is one scenario
+
+
+def extended(platform: Platform, chips: Number) -> Platform:
+    """The platform as `chips` chips need it: what joins several of it becomes its outermost level."""
+    outer = platform.scale_out
+    if outer is None:
+        return platform
+    several = outer.replace(size=maximum(1, ceil(chips / platform.chips)))
+    return platform.replace(levels=(*platform.levels, several), scale_out=None)
+
+
+def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number], ...]:
+    """(members, stride) of a group on each level: whole inner levels first, outer ones as needed."""
+    left, stride = group.size, group.stride
+    result = []
+    for level in levels:
+        room = maximum(1, floor(level.size / stride))
+        members = minimum(left, room)
+        result.append((members, stride))
+        left = ceil(left / members)
+        stride = maximum(1, ceil(stride / level.size))
+    return tuple(result)
+
+
+def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -> Wire:
+    """The level as this group uses it.
+
+    A ring that the group does not close is a chain, as a mesh is: one direction carries the way back. Members
+    `stride` apart on a ring share its links with the groups between them. Calibration takes its
+    share of the bandwidth here.
+    """
+    chip = level.chip_bandwidth_bytes_per_s * fit.efficiency
+    hop: Number = HOPS[level.topology] * level.latency_s
+    peer = chip
+    if level.topology == "fully-connected":
+        peer = chip / maximum(level.size - 1, 1)
+    if level.topology in LINES:
+        closed = both(level.topology == "ring", members * stride >= level.size)
+        one_way = chip / minimum(level.links, 2)
+        peer = one_way / stride
+        chip = where(closed, chip, one_way) / stride
+        hop = hop * stride
+    return Wire(
+        topology=level.topology,
+        members=members,
+        hop_s=hop,
+        bytes_per_s=chip,
+        peer_bytes_per_s=peer,
+        reduces=level.reduces,
+    )
+
+
+def collective(kind: str, payload: Number, group: Group, platform: Platform, profile: Profile) -> Route:
+    """Seconds of one collective of `payload` bytes (the whole buffer) round a group.
+
+    Hierarchical: reduce-scatter outwards over the levels, all-reduce on the outermost one that the
+    group spans, all-gather back; each level's buffer is the one inside divided by its members. Per
+    level the fastest physical algorithm is taken. A group of one, and an empty message, cost nothing.
+    """
+    if not is_array(group.size) and group.size == 1:
+        return Route(0.0, 0.0, "")
+    levels = platform.levels
+    total, names = NOTHING, []
+    buffer = payload
+    shares = spans(group, levels)
+    for position, (level, (members, stride)) in enumerate(zip(levels, shares, strict=True)):
+        if not is_array(members) and members == 1:
+            continue  # nothing to do on this level, whatever the sizes
+        fit = _fit(profile, level.name, kind)
+        wire = wire_of(level, members, stride, fit)
+        outer = _beyond(shares[position + 1 :])
+        cost, name = _on_level(kind, wire, buffer, outer, fit)
+        total = _joined(total, cost.when(members > 1), _fit(profile, "", kind))
+        if not is_array(members) and members > 1:
+            names.append(f"{level.name} {name} x{members:g}")
+        if kind != "all-to-all":
+            buffer = buffer / members
+    if kind != "all-to-all":
+        total = _over_all_axes(kind, total, payload, shares, platform, profile)
+    return _fitted(kind, total, payload, group, profile, ", ".join(names))
+
+
+def _joined(inner: Cost, outer: Cost, fit: CollectiveFit) -> Cost:
+    """Two levels one after the other; where a library pipelines, bytes take as long as on the slower one."""
+    if not fit.pipelined:
+        return inner + outer
+    return Cost(inner.latency_s + outer.latency_s, maximum(inner.transfer_s, outer.transfer_s))
+
+
+def _over_all_axes(
+    kind: str,
+    axis_by_axis: Cost,
+    payload: Number,
+    shares: tuple[tuple[Number, Number], ...],
+    platform: Platform,
+    profile: Profile,
+) -> Cost:
+    """On a torus or mesh, levels that are all lines, the buffer is cut so that every axis works all the time.
+
+    Each part goes round the axes in another order: m (P - 1) / P over the sum of the axes' bandwidths
+    (twice for an all-reduce), P being all members, where one axis after the other would leave the rest idle.
+    """
+    if sum(level.topology in LINES for level in platform.levels) < 2 or _fit(profile, "", kind).ways:
+        return axis_by_axis  # no torus, or a library whose ways say how long an axis takes
+    together: Number = 0.0  # bandwidth of all axes in use
+    everybody: Number = 1
+    torus: Flag = True
+    for level, (members, stride) in zip(platform.levels, shares, strict=True):
+        wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
+        together = together + where(members > 1, wire.bytes_per_s, 0.0)
+        everybody = everybody * members
+        if level.topology not in LINES:
+            torus = both(torus, members <= 1)
+    rounds = 2 if kind == "all-reduce" else 1
+    transfer = rounds * payload * (everybody - 1) / everybody / maximum(together, 1e-30)
+    better = both(torus, transfer < axis_by_axis.transfer_s)
+    return Cost(axis_by_axis.latency_s, where(better, transfer, axis_by_axis.transfer_s))
+
+
+def hops(payload: Number, boundaries: range, stride: Number, platform: Platform, profile: Profile) -> Route:
+    """Point to point over pipeline boundaries, together: from every chip of stage b to its like in the
+    next, `stride` chips on.
+
+    A boundary crosses the innermost level that holds both ends, for the first chip of the stage and
+    for the last. Boundaries that cross the same level cost the same.
+    """
+    time: Number = 0.0
+    transfer: Number = 0.0
+    names = []
+    within: Number = 1  # chips in one member of the level
+    inner: list[Number] = [0] * len(boundaries)  # 1 where a level further in holds the boundary
+    for level in platform.levels:
+        reach = within * level.size
+        held = [_holds(reach, boundary, stride) for boundary in boundaries]
+        crossing: Number = 0
+        for here, before in zip(held, inner, strict=True):
+            crossing = crossing + here - before
+        wire = wire_of(level, 2, maximum(1, ceil(stride / within)), _fit(profile, level.name, "send-recv"))
+        cost = point_to_point(wire, payload, _fit(profile, level.name, "send-recv"))
+        route = _fitted("send-recv", cost, payload, Group(size=2), profile, level.name)
+        time, transfer = time + route.time_s * crossing, transfer + route.transfer_s * crossing
+        if not is_array(crossing) and crossing:
+            names.append(f"{level.name} x{crossing:g}")
+        within, inner = reach, held
+    return Route(time, transfer, ", ".join(names))
+
+
+def _holds(reach: Number, boundary: int, stride: Number) -> Number:
+    """1 where both stages of a boundary lie in one group of `reach` chips."""
+    start, end = boundary * stride, (boundary + 2) * stride - 1
+    return where(floor(start / reach) == floor(end / reach), 1, 0)
+
+
+def _beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:
+    """Members on the levels further out: 1 when this one is the group's outermost."""
+    product: Number = 1
+    for members, _ in shares:
+        product = product * members
+    return product
+
+
+def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number, fit: CollectiveFit) -> tuple[Cost, str]:
+    """One level's cost; an all-reduce is its two halves unless this is the outermost level."""
+    if kind != "all-reduce":
+        cost, index, names = fastest(kind, wire, buffer, fit)
+        return cost, "" if is_array(index) else names[int(index)]
+    whole, index, names = fastest("all-reduce", wire, buffer, fit)
+    if not is_array(outer) and outer <= 1:
+        return whole, "" if is_array(index) else names[int(index)]
+    half, half_index, half_names = fastest("reduce-scatter", wire, buffer, fit)
+    inner = outer > 1
+    both_halves = half + half
+    if fit.pipelined and wire.reduces:  # one half sends while the other receives, as when it ends here
+        faster = whole.total_s < both_halves.total_s
+        both_halves = Cost(
+            where(faster, whole.latency_s, both_halves.latency_s),
+            where(faster, whole.transfer_s, both_halves.transfer_s),
+        )
+    cost = whole.when(outer <= 1) + both_halves.when(inner)
+    if is_array(inner) or is_array(index) or is_array(half_index):
+        return cost, ""
+    return cost, half_names[int(half_index)] if inner else names[int(index)]
+
+
+def _fit(profile: Profile, level: str, kind: str) -> CollectiveFit:
+    """The calibration of a collective on a level: of both, the level, the collective, or the default."""
+    fits = profile.collectives
+    names = (f"{level}.{kind}", level, kind, "default")
+    return next((fits[name] for name in names if name in fits), _NEUTRAL)
+
+
+def _fitted(kind: str, cost: Cost, payload: Number, group: Group, profile: Profile, detail: str) -> Route:
+    """Apply the stack's base latency and corner; nothing is sent by a group of one or without payload."""
+    fit = _fit(profile, "", kind)
+    time = cost.fitted_s(fit)
+    something = where(group.size > 1, payload, 0.0) > 0
+    return Route(where(something, time, 0.0), where(something, cost.transfer_s, 0.0), detail)

@@ -1,0 +1,1 @@
+"""Which passes a scenario makes, in which order, and how long they take together."""
