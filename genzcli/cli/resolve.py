@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from genzcli import slo
 from genzcli.catalog import check
 from genzcli.catalog.load import Catalog
-from genzcli.catalog.path import set_path
+from genzcli.catalog.path.change import set_path
 from genzcli.cli.request import NUMBERS, PIXELS, SHARE, TENSORS, Request, hourly
 from genzcli.engine.counts.speculation import MTP, NGRAM
 from genzcli.engine.machine.placement import KINDS

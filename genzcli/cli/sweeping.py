@@ -7,8 +7,9 @@ from itertools import combinations, islice, product
 from math import prod
 from typing import Any, NamedTuple
 
-from genzcli.catalog import path as paths
 from genzcli.catalog.document import read
+from genzcli.catalog.path import numbers as paths
+from genzcli.catalog.path.change import set_path
 from genzcli.cli.question import changed, name_of, replaced
 from genzcli.cli.request import LISTS, NUMBERS, Request, from_flags, hourly
 from genzcli.cli.resolve import Loaded, load
@@ -370,7 +371,7 @@ def _checked(axis: Axis, text: str, word: str) -> float:
 
 def _value_at(parts: Mapping[str, Noun], axis: Axis, text: str) -> float:
     """What `--set PATH=TEXT` would put there."""
-    new = paths.set_path(parts, axis.word, text)
+    new = set_path(parts, axis.word, text)
     located = paths.numeric_field(new, axis.word)
     assert located is not None
     root, keys, _ = located

@@ -8,7 +8,7 @@ import pytest
 from catalog_samples import Writer
 
 from genzcli.catalog.load import Catalog
-from genzcli.catalog.path import set_path
+from genzcli.catalog.path.change import set_path
 from genzcli.errors import GenzError
 from genzcli.spec.dtype import Precision
 from genzcli.spec.noun import Noun

@@ -1,0 +1,1 @@
+"""Fields by their path: walked, changed, swept, and what may have been meant."""
