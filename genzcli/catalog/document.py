@@ -104,21 +104,6 @@ def join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def read(path: str | os.PathLike[str], cure: str = "start with `name: …`") -> Node:
-    """The root mapping of a YAML file; `cure` is for a file that holds something else."""
-    shown = shorten(path)
-    if os.fspath(path).endswith(".json"):  # late: a config of Hugging Face, most likely
-        from genzcli.catalog.huggingface.convert import node
-
-        return node(os.fspath(path), shown, cure)
-    text = read_text(path, shown)
-    if text.lstrip("\ufeff \t\r\n").startswith("{") and '"model_type"' in text:  # a config by another name
-        from genzcli.catalog.huggingface.convert import node
-
-        return node(os.fspath(path), shown, cure)
-    return parse(text, shown, cure)
-
-
 def shorten(path: str | os.PathLike[str]) -> str:
     """The path as errors print it: relative where that is shorter, and free of control characters."""
     text = os.fspath(path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from genzcli.catalog.document import Node, read, shorten
+from genzcli.catalog.document import Node, shorten
+from genzcli.catalog.read import read
 from genzcli.errors import CatalogError, GenzError, UnknownNameError, nearest
 
 FOLDERS = {

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from genzcli.catalog import find
 from genzcli.catalog.build import build
-from genzcli.catalog.document import Node, read, shorten
+from genzcli.catalog.document import Node, shorten
 from genzcli.catalog.find import Entry
+from genzcli.catalog.read import read
 from genzcli.errors import CatalogError, UnknownNameError, nearest, shortened
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model

@@ -63,7 +63,7 @@ def document(config: str, name: str | None) -> str:
         named = files.name_in(values)
     origin = named[1] or named[0]
     if name is not None:
-        named = (convert.folded_name(_checked(name)), named[1])
+        named = (files.folded_name(_checked(name)), named[1])
     written = convert.convert(values, shown, named, beside, origin)
     try:
         build(parse(written, shown), Model)

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, NoReturn
 
 from genzcli.catalog import check
-from genzcli.catalog.document import Node, join, parse, read
+from genzcli.catalog.document import Node, join, parse
 from genzcli.catalog.find import is_catalog
+from genzcli.catalog.read import read
 from genzcli.cli.request import TENSORS, Request, Text
 from genzcli.errors import CatalogError, GenzError, nearest
 

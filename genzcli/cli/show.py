@@ -115,7 +115,7 @@ def _file(entries: list[Any], name: str, form: str) -> str:
 
 def _kind(path: str) -> str:
     """What a file describes, by the keys that only its kind has."""
-    from genzcli.catalog.document import read
+    from genzcli.catalog.read import read
     from genzcli.errors import CatalogError
 
     keys = read(path).mapping("")

@@ -7,9 +7,9 @@ from itertools import combinations, islice, product
 from math import prod
 from typing import Any, NamedTuple
 
-from genzcli.catalog.document import read
 from genzcli.catalog.path import numbers as paths
 from genzcli.catalog.path.change import set_path
+from genzcli.catalog.read import read
 from genzcli.cli.question import changed, name_of, replaced
 from genzcli.cli.request import LISTS, NUMBERS, Request, from_flags, hourly
 from genzcli.cli.resolve import Loaded, load

@@ -95,8 +95,8 @@ def _refuse(kind: Kind, options: Mapping[str, object]) -> None:
 
 def _setting(stack: str | None, profiles: Sequence[str], catalogs: Sequence[str]) -> Setting:
     from genzcli.catalog.build import build
-    from genzcli.catalog.document import read
     from genzcli.catalog.load import Catalog
+    from genzcli.catalog.read import read
     from genzcli.explore.validate.kind import Setting
     from genzcli.spec.profile import Profile
 

@@ -359,7 +359,7 @@ def test_a_use_case() -> None:
 
 
 def test_the_file_is_named_as_the_user_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from genzcli.catalog.document import read
+    from genzcli.catalog.read import read
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text(CHIP.replace("300 W", "300"))

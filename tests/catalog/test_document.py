@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genzcli.catalog.document import DEEPEST, parse, read
+from genzcli.catalog.document import DEEPEST, parse
+from genzcli.catalog.read import read
 from genzcli.errors import CatalogError
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from genzcli.catalog.build import build
-from genzcli.catalog.document import read
 from genzcli.catalog.find import fold
 from genzcli.catalog.load import Catalog
+from genzcli.catalog.read import read
 from genzcli.engine.counts.parameters import kv_elements_per_token, parameters
 from genzcli.errors import UnknownNameError
 from genzcli.numeric import Number

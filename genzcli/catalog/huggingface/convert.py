@@ -1,33 +1,18 @@
-"""From the text of a config.json to the text of a catalog file, and back to nodes for the other rooms."""
+"""From the text of a config.json to the text of a catalog file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genzcli.catalog.document import Node, parse
 from genzcli.catalog.huggingface import families, vision
 from genzcli.catalog.huggingface.config import TEXT_KEYS, Config
 from genzcli.catalog.huggingface.draft import Draft, Layer, named, runs
 from genzcli.catalog.huggingface.quantisation import precision
 from genzcli.errors import CatalogError, nearest
 
-#: Any of these makes a JSON file a config; a catalog file written as JSON has none.
-MARKS = ("model_type", "architectures", "hidden_size", "num_hidden_layers", "text_config", "ssm_cfg")
-
 _CORE = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-")
-
-
-def node(path: str, shown: str, cure: str) -> Node:
-    """The root of a `*.json` file: a config as the catalog file it makes, anything else as it stands."""
-    from genzcli.catalog.huggingface import files
-
-    text = files.read(path, shown)
-    values = files.mapping(text, shown)
-    if not any(key in values for key in MARKS):
-        return parse(text, shown, cure)
-    return parse(convert(values, shown, files.name_of(path), files.beside(path)), shown)
 
 
 def convert(
@@ -193,8 +178,3 @@ def quoted(text: str) -> str:
 def one_line(text: str) -> str:
     """A text without line breaks and control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def folded_name(text: str) -> str:
-    """An id as the catalog writes them."""
-    return text.strip().lower().replace("_", "-").replace(" ", "-") or "model"

@@ -54,8 +54,6 @@ def name_of(path: str) -> tuple[str, str]:
 
     `Org--Name_config.json`, a cache's `models--Org--Name/snapshots/…/config.json`, `Name/config.json`.
     """
-    from genzcli.catalog.huggingface.convert import folded_name
-
     whole = os.path.abspath(path)
     folder, name = os.path.split(whole)
     stem = name.removesuffix(".json")
@@ -70,8 +68,11 @@ def name_of(path: str) -> tuple[str, str]:
 
 def name_in(values: Mapping[str, Any]) -> tuple[str, str]:
     """The same for a config without a path: where it was saved from, or its type."""
-    from genzcli.catalog.huggingface.convert import folded_name
-
     saved, kind = values.get("_name_or_path"), values.get("model_type")
     word = saved if isinstance(saved, str) and saved.strip("/. ") else kind if isinstance(kind, str) else ""
     return folded_name(word.rstrip("/").rpartition("/")[2]), ""
+
+
+def folded_name(text: str) -> str:
+    """An id as the catalog writes them."""
+    return text.strip().lower().replace("_", "-").replace(" ", "-") or "model"

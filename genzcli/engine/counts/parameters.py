@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from genzcli.engine.counts import cross, feedforward, mixers, residual, reuse, towers
 from genzcli.engine.counts.ops import WHOLE
 from genzcli.engine.counts.speculation import predictor
-from genzcli.spec.model import Model
+from genzcli.spec.model import Block, Mixer, Model
 from genzcli.spec.noun import Noun, ratio
 
 if TYPE_CHECKING:
@@ -121,29 +122,26 @@ def _vision(model: Model) -> Number:
 
 def cross_elements_per_token(model: Model) -> Number:
     """Cache elements one token under cross-attention takes over all layers."""
-    total: Number = 0
-    for name, repeat in model.stack:
-        looks = model.blocks[name].cross_attention
-        if looks is not None:
-            total = total + repeat * cross.kv_bytes_per_token(looks, WHOLE)
-    return total
+    looks = ((block.cross_attention, repeat) for block, repeat in _layers(model))
+    return sum(repeat * cross.kv_bytes_per_token(look, WHOLE) for look, repeat in looks if look is not None)
 
 
 def kv_elements_per_token(model: Model) -> Number:
     """Cache elements one token takes over all layers, windows not yet full; recurrent layers take none."""
-    total: Number = 0
-    for name, repeat in model.stack:
-        mixer = model.blocks[name].mixer
-        if mixer is not None:
-            total = total + repeat * mixers.kv_bytes_per_token(mixer, WHOLE)
-    return total
+    return sum(repeat * mixers.kv_bytes_per_token(mixer, WHOLE) for mixer, repeat in _mixers(model))
 
 
 def state_elements(model: Model) -> Number:
     """State elements of one sequence over all recurrent layers."""
-    total: Number = 0
+    return sum(repeat * mixers.state_bytes(mixer, WHOLE) for mixer, repeat in _mixers(model))
+
+
+def _mixers(model: Model) -> Iterator[tuple[Mixer, int]]:
+    for block, repeat in _layers(model):
+        if block.mixer is not None:
+            yield block.mixer, repeat
+
+
+def _layers(model: Model) -> Iterator[tuple[Block, int]]:
     for name, repeat in model.stack:
-        mixer = model.blocks[name].mixer
-        if mixer is not None:
-            total = total + repeat * mixers.state_bytes(mixer, WHOLE)
-    return total
+        yield model.blocks[name], repeat
