@@ -74,6 +74,19 @@ class Systolic(Noun):
     )
 
 
+class Vector(Noun):
+    """What is beside the matrix units: arithmetic element by element, and functions such as exp.
+
+    GPUs call them CUDA cores (stream processors) and special function units, TPUs vector unit, Neuron vector
+    and scalar engine.
+    """
+
+    peak_flop_per_s: Number = quantity("flop/s", "arithmetic in FP32; a multiply-add is two")
+    functions_flop_per_s: Number | None = quantity(
+        "flop/s", "exponentials and the like, one operation each; left out, none is waited for", default=None
+    )
+
+
 class PowerSplit(Noun):
     """Shares of peak power: static, and compute, memory and network at full use; they add to 1.
 
@@ -102,6 +115,11 @@ class Chip(Noun):
     power_split: PowerSplit = noun(PowerSplit, "where the power goes", default=PowerSplit())
     price_usd_per_hour: Number | None = quantity("USD/h", "rent of one chip", default=None)
     array: Systolic | None = noun(Systolic, "shape of the matrix unit", default=None)
+    vector: Vector | None = noun(
+        Vector,
+        "units for what is no matrix product; left out, memory bounds that (a recurrence, the matrix peak)",
+        default=None,
+    )
     home: str = text("platform that a bare chip is taken to sit in", default="")
     status: str = choice(
         "announced and hypothetical chips are marked wherever they appear",
