@@ -226,6 +226,8 @@ def _hardware(scenario: Scenario) -> Iterator[str]:
     chip = scenario.platform.chip
     if chip.status != "shipping":
         yield f"{chip.name} is {chip.status}: its figures are not final"
+    if chip.vector is None:
+        yield f"what is no matrix product takes the time of its bytes: vector units of {chip.name} unknown"
     yield from _power(scenario.platform)
     yield from _rent(scenario)
     guessed = list(_guesses(scenario))
@@ -261,7 +263,7 @@ def _guesses(scenario: Scenario) -> Iterator[str]:
     platform, plan = scenario.platform, scenario.plan
     chip = platform.chip
     dtype = compute_dtype(plan, chip)
-    used = [f"peaks.{dtype}", "power", "power_split"]
+    used = [f"peaks.{dtype}", "vector", "power", "power_split"]
     used += [f"sparse_speedup.{part_dtype(plan, chip, part)}" for part in PARTS if plan.sparsity]
     used += [f"memory.{name}" for name, tier in chip.memory.items() if tier.role == "storage"]
     yield from _assumed("chip", chip, used)

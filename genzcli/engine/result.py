@@ -74,7 +74,7 @@ class Phase(Noun):
     time_s: Number = quantity("s", "prefill: until the first token; decode: mean interval of tokens", least=0)
     first_s: Number = quantity("s", "decode: the first step", least=0)
     last_s: Number = quantity("s", "decode: the last step", least=0)
-    compute_s: Number = quantity("s", "time that matrix units bound", least=0)
+    compute_s: Number = quantity("s", "time that matrix and vector units bound", least=0)
     memory_s: Number = quantity("s", "time that memory bandwidth bounds", least=0)
     network_s: Number = quantity("s", "exposed communication", least=0)
     overhead_s: Number = quantity("s", "launches, host, scheduler", least=0)

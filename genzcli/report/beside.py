@@ -55,6 +55,10 @@ def _of_chip(chip: Chip, chips: float) -> dict[str, tuple[float, str]]:
         found[f"peak {dtype}"] = (chips * float(peak), "flop/s")
     found["memory"] = (chips * sum(float(tier.capacity_bytes) for tier in storage), "bytes")
     found["memory bandwidth"] = (chips * fastest, "bytes/s")
+    if chip.vector is not None:
+        found["vector units"] = (chips * float(chip.vector.peak_flop_per_s), "flop/s")
+        if chip.vector.functions_flop_per_s is not None:
+            found["exponentials"] = (chips * float(chip.vector.functions_flop_per_s), "flop/s")
     for dtype, peak in chip.peaks.items():
         found[f"ridge {dtype}"] = (float(peak) / fastest, "FLOP/byte")
     best = max(map(float, chip.peaks.values()))

@@ -117,6 +117,8 @@ def follow(noun: Noun, keys: list[str], done: str) -> None:
         return
     if isinstance(value, Noun):
         return follow(value, rest, done)
+    if value is None and begun(item, rest) is not None:
+        return
     if members is None:
         raise Lost(done, rest[0], [], "it is not set" if value is None else "it is one value")
     name, rest = entry_of(members, rest)
@@ -128,6 +130,16 @@ def follow(noun: Noun, keys: list[str], done: str) -> None:
         raise Lost(join(done, name), rest[0], [], "it is one value")
     if rest:
         follow(members[name], rest, join(done, name))
+
+
+def begun(item: Field, keys: list[str]) -> tuple[type[Noun], Field] | None:
+    """The noun that a field may hold, and the one number it cannot do without, where the keys name that."""
+    if item.kind != "noun" or len(keys) != 1:
+        return None
+    whole = cast("type[Noun]", item.of)
+    required = [own for own in whole.fields.values() if own.required]
+    alone = len(required) == 1 and keys[0] in (required[0].key, required[0].name)
+    return (whole, required[0]) if alone else None
 
 
 def members_of(value: Any) -> dict[str, Any] | None:

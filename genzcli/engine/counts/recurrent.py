@@ -185,8 +185,8 @@ def kernel(mixer: Recurrent, visit: Prefill | DecodeStep, shard: Shard) -> Opera
 
 
 def _elements(width: Widths, tokens: Number, *, decoding: bool) -> Elements:
-    """The recurrence step by step; of one made of products the decays of each chunk, a difference of sums, its
-    exponential and a product."""
+    """The recurrence step by step; of one made of products the decays inside each chunk, each a difference of
+    sums, its exponential and a product."""
     if decoding or width.decays is None:
         return Elements(tokens, width.step_flop, width.step_functions)
     return Elements(tokens * width.decays, 2, 1)
