@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from genzcli.engine.machine.energy import chip_power_w
 from genzcli.report.page import Page, Table
 from genzcli.report.plain import lines
 from genzcli.report.words import quantity
@@ -39,8 +40,9 @@ def numbers(noun: Noun) -> dict[str, tuple[float, str]]:
     if isinstance(noun, Platform):
         own = _of_chip(noun.chip, float(noun.chips))
         own["chips"] = (float(noun.chips), "")
-        if noun.power_w:
-            own["power"] = (float(noun.power_w), "W")
+        watts = chip_power_w(noun)
+        if watts:
+            own["power"] = (float(watts * noun.chips), "W")
         for level in noun.levels:
             own[f"{level.name}, a chip one way"] = (float(level.chip_bandwidth_bytes_per_s), "bytes/s")
         return own

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from genzcli.engine.counts.prompts import read_tokens
 from genzcli.engine.machine.crossing import link
+from genzcli.engine.machine.energy import chip_power_w, power_basis
 from genzcli.engine.machine.formats import part_dtype
 from genzcli.engine.result import BOUNDS, Estimate, Memory, OperatorTime, Phase
 from genzcli.report.answer import NOT_MODELLED, Answer
@@ -86,6 +87,8 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "chip": asked.platform.chip.name,
         "platform": asked.platform.name,
         "chip_status": asked.platform.chip.status,
+        "power_basis": power_basis(asked.platform),
+        "chip_power_w": chip_power_w(asked.platform),
         "chips": plan.chips,
         "tp": plan.tp,
         "pp": plan.pp,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from genzcli.numeric import maximum
 from genzcli.spec.noun import (
     Noun,
     choice,
@@ -177,10 +178,23 @@ class Platform(Noun):
     power_w: Number | None = quantity(
         "W", "peak power of the whole platform; chips x chip power if left out", default=None
     )
+    host_power_w: Number | None = quantity(
+        "W",
+        "hosts, fans and switches of the platform beside its chips, where the whole is not published",
+        least=0,
+        default=None,
+    )
     price_usd_per_hour: Number | None = quantity("USD/h", "rent of the whole platform", default=None)
     note: str = text("what a reader should know", default="")
     aliases: tuple[str, ...] = texts("other names that mean exactly this platform", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+
+    @property
+    def beside_chips_w(self) -> Number | None:
+        """Power of all that is no chip: what the whole draws more than its chips, else as stated."""
+        if self.power_w is None or self.chip.power_w is None:
+            return self.host_power_w
+        return maximum(self.power_w - self.chips * self.chip.power_w, 0)
 
     @property
     def chips(self) -> Number:

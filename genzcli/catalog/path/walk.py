@@ -48,9 +48,13 @@ def noun_of(parts: Mapping[str, Noun], root: str) -> Noun:
 
 
 def with_chip(platform: Platform, chip: Chip) -> Platform:
-    """The platform with a changed chip; power or rent set for it is not hidden by the platform's own."""
-    hidden = ("power_w", "price_usd_per_hour")
-    own = {name: None for name in hidden if getattr(chip, name) is not getattr(platform.chip, name)}
+    """The platform with a changed chip; power or rent set for it is not hidden by the platform's own. Its
+    hosts draw what they did."""
+    own: dict[str, Any] = {}
+    if chip.power_w is not platform.chip.power_w:
+        own = {"power_w": None, "host_power_w": platform.beside_chips_w}
+    if chip.price_usd_per_hour is not platform.chip.price_usd_per_hour:
+        own["price_usd_per_hour"] = None
     return platform.replace(chip=chip, **own)
 
 
