@@ -10,7 +10,7 @@ from genzcli.engine.counts.prompts import read_tokens
 from genzcli.engine.machine.crossing import link
 from genzcli.engine.machine.energy import chip_power_w, power_basis
 from genzcli.engine.machine.formats import part_dtype
-from genzcli.engine.result import BOUNDS, Estimate, Memory, OperatorTime, Phase
+from genzcli.engine.result import BOUNDS, Content, Estimate, Memory, OperatorTime, Phase
 from genzcli.report.answer import NOT_MODELLED, Answer
 from genzcli.slo import uncertain
 from genzcli.spec.dtype import PARTS
@@ -179,7 +179,12 @@ def memory(held: Memory) -> dict[str, Any]:
         **{f"{key}_bytes": getattr(held, f"{key}_bytes") for key in keys},
         "max_batch": int(held.max_batch),
         "tiers": dict(held.tiers),
+        "contents": {name: _content(inside) for name, inside in held.contents.items()},
     }
+
+
+def _content(inside: Content) -> dict[str, Any]:
+    return {name: getattr(inside, name) for name in inside.fields}
 
 
 def metrics(estimate: Estimate) -> dict[str, Any]:
