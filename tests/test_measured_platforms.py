@@ -55,6 +55,8 @@ WITHIN = {
     ("hailo-10h", "HailoRT", "per_user_tok_s"): (1.2, 0.95, 1.05),
     ("wormhole", "TT-Metalium", "ttft_ms"): (1.35, 0.8, 1.1),
     ("wormhole", "TT-Metalium", "tpot_ms"): (1.28, 0.95, 1.15),
+    ("galaxy-wormhole", "TT-Metalium", "ttft_ms"): (1.5, 1.3, 1.5),
+    ("galaxy-wormhole", "TT-Metalium", "tpot_ms"): (3.4, 3.0, 3.4),
     ("a100-pcie-80gb", "llama.cpp", "per_user_tok_s"): (1.17, 0.95, 1.15),
     ("h100-pcie", "llama.cpp", "per_user_tok_s"): (1.1, 0.9, 1.05),
     ("l40s", "llama.cpp", "per_user_tok_s"): (1.3, 0.7, 1.0),
