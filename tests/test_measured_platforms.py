@@ -76,13 +76,14 @@ def test_error_of_a_platform(key: tuple[str, str, str]) -> None:
 @measured
 def test_no_group_is_off_by_more_than_the_page_says() -> None:
     far = {key for key, one in groups().items() if one.error > 2.2}
-    # prompts padded to buckets, speculation, and one user on 2023's software
+    # prompts padded to buckets, speculation, one user on 2023's software, a pipeline written for one torus
     assert {software for _, software, _ in far} <= {
         "NxD, vLLM",
         "cloud, 2024",
         "llama.cpp",
         "vLLM",
         "ExLlama V2",
+        "TT-Metalium",
     }
     assert max(one.error for one in groups().values()) < 4.5
 
