@@ -204,19 +204,17 @@ def _hailo(folder: str) -> Iterator[Row]:
 
 
 def _tenstorrent(folder: str) -> Iterator[Row]:
-    """Formats are not stated: 8 bit in attention, 4 in the MLP, 6 in the mean.
-
-    The torus of 32 is left out: no platform of the catalog is one.
-    """
+    """Formats are not stated: 8 bit in attention, 4 in the MLP, 6 in the mean."""
     for row in _read(folder, "tenstorrent.csv"):
         tp = int(row["tp"])
-        if row["metric"] not in ("ttft_ms", "tpot_ms") or int(row["num_chips"]) != tp or tp > 8:
+        if row["metric"] not in ("ttft_ms", "tpot_ms") or int(row["num_chips"]) != tp:
             continue
-        words = {"hardware": "wormhole", "chips": row["num_chips"], "tp": row["tp"], "uneven": "pad"}
+        hardware = "wormhole" if tp <= 8 else "galaxy-wormhole"
+        words = {"hardware": hardware, "chips": row["num_chips"], "tp": row["tp"], "uneven": "pad"}
         words |= {"precision": "weights=fp6,kv=fp8,activations=bf16,compute=fp8"}
         prompt = row["metric"] == "ttft_ms"  # of one user
         words |= {"batch": "1" if prompt else row["batch_or_concurrency"]}
-        yield _row({**row, "output_tokens": "2"}, "wormhole", "TT-Metalium", words)
+        yield _row({**row, "output_tokens": "2"}, hardware, "TT-Metalium", words)
 
 
 #: Published speeds a user whose load, and often chips, are not disclosed.

@@ -70,6 +70,7 @@ def rates(name: str, fitted: Profile, dtype: str, phase: str, between_bytes: flo
         phase=phase,
         cache=roofline.cache_of(part, between_bytes),
         array=part.array,
+        vector=part.vector,
     )
 
 

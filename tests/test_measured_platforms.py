@@ -55,6 +55,8 @@ WITHIN = {
     ("hailo-10h", "HailoRT", "per_user_tok_s"): (1.2, 0.95, 1.05),
     ("wormhole", "TT-Metalium", "ttft_ms"): (1.35, 0.8, 1.1),
     ("wormhole", "TT-Metalium", "tpot_ms"): (1.28, 0.95, 1.15),
+    ("galaxy-wormhole", "TT-Metalium", "ttft_ms"): (1.5, 1.3, 1.5),
+    ("galaxy-wormhole", "TT-Metalium", "tpot_ms"): (3.4, 3.0, 3.4),
     ("a100-pcie-80gb", "llama.cpp", "per_user_tok_s"): (1.17, 0.95, 1.15),
     ("h100-pcie", "llama.cpp", "per_user_tok_s"): (1.1, 0.9, 1.05),
     ("l40s", "llama.cpp", "per_user_tok_s"): (1.3, 0.7, 1.0),
@@ -74,13 +76,14 @@ def test_error_of_a_platform(key: tuple[str, str, str]) -> None:
 @measured
 def test_no_group_is_off_by_more_than_the_page_says() -> None:
     far = {key for key, one in groups().items() if one.error > 2.2}
-    # prompts padded to buckets, speculation, and one user on 2023's software
+    # prompts padded to buckets, speculation, one user on 2023's software, a pipeline written for one torus
     assert {software for _, software, _ in far} <= {
         "NxD, vLLM",
         "cloud, 2024",
         "llama.cpp",
         "vLLM",
         "ExLlama V2",
+        "TT-Metalium",
     }
     assert max(one.error for one in groups().values()) < 4.5
 

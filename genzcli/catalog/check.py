@@ -186,6 +186,11 @@ def _chip(noun: Chip) -> tuple[str, str] | None:
 def _platform(noun: Platform) -> tuple[str, str] | None:
     names = [level.name for level in noun.levels]
     twice = next((name for name in names if names.count(name) > 1), None)
+    if noun.power_w is not None and noun.host_power_w is not None:
+        return (
+            "power is all that the platform draws, and host_power a part of it",
+            "give one, none of the other",
+        )
     return (f"two levels are named {twice!r}", "name each level differently") if twice else None
 
 

@@ -162,8 +162,10 @@ class Catalog:
         home = build(site.node, Platform, lambda name, at: chip if name == chip.name else others(name, at))
         if home.chip.name == chip.name:
             return home.replace(chip=chip)
-        # Another chip in this home: the platform's own power and price are not this chip's.
-        return home.replace(chip=chip, power_w=None, price_usd_per_hour=None)
+        # Another chip in this home: hosts stay, the platform's own power and price are not this chip's.
+        return home.replace(
+            chip=chip, power_w=None, host_power_w=home.beside_chips_w, price_usd_per_hour=None
+        )
 
     def _no_profile(self, stack: str, chip: Chip) -> UnknownNameError:
         profiles = [build(entry.node, Profile) for entry in self.entries("profiles")]

@@ -10,7 +10,14 @@ from genzcli.cli.resolve import Resolved
 from genzcli.engine.counts.prompts import read_tokens
 from genzcli.engine.counts.speculation import MTP, drafter, round_tokens, verified
 from genzcli.engine.machine.crossing import link
-from genzcli.engine.machine.energy import chip_power_w, chip_price_usd_per_hour
+from genzcli.engine.machine.energy import (
+    CHIPS,
+    CHIPS_AND_HOSTS,
+    PLATFORM,
+    chip_power_w,
+    chip_price_usd_per_hour,
+    power_basis,
+)
 from genzcli.engine.machine.formats import compute_dtype, part_dtype, sparse_speedup
 from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
@@ -226,6 +233,8 @@ def _hardware(scenario: Scenario) -> Iterator[str]:
     chip = scenario.platform.chip
     if chip.status != "shipping":
         yield f"{chip.name} is {chip.status}: its figures are not final"
+    if chip.vector is None:
+        yield f"what is no matrix product takes the time of its bytes: vector units of {chip.name} unknown"
     yield from _power(scenario.platform)
     yield from _rent(scenario)
     guessed = list(_guesses(scenario))
@@ -238,7 +247,11 @@ def _power(platform: Platform) -> Iterator[str]:
     watts = chip_power_w(platform)
     if watts is None:
         return
-    whose = f"its share of {platform.name}'s" if platform.power_w is not None else "its own, no host"
+    whose = {
+        PLATFORM: f"its share of {platform.name}'s",
+        CHIPS_AND_HOSTS: "its own and a share of the hosts'",
+        CHIPS: "its own, no host",
+    }[power_basis(platform) or CHIPS]
     split = platform.chip.power_split
     shares = (split.static, split.compute, split.memory, split.network)
     parts = ":".join(f"{share * 10:g}" for share in shares)
@@ -261,11 +274,11 @@ def _guesses(scenario: Scenario) -> Iterator[str]:
     platform, plan = scenario.platform, scenario.plan
     chip = platform.chip
     dtype = compute_dtype(plan, chip)
-    used = [f"peaks.{dtype}", "power", "power_split"]
+    used = [f"peaks.{dtype}", "vector", "power", "power_split"]
     used += [f"sparse_speedup.{part_dtype(plan, chip, part)}" for part in PARTS if plan.sparsity]
     used += [f"memory.{name}" for name, tier in chip.memory.items() if tier.role == "storage"]
     yield from _assumed("chip", chip, used)
-    used = ["power"]
+    used = ["power", "host_power"]
     if plan.chips > 1:
         used.append("levels")
     if plan.chips > platform.chips:

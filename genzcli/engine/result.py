@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 BOUNDS = ("compute", "memory", "network", "overhead")
 
 
+class Content(Noun):
+    """What lies in one memory, as one chip of the busiest stage sees it."""
+
+    weights_bytes: Number = quantity("bytes", "weights", least=0)
+    kv_bytes: Number = quantity("bytes", "KV cache and states", least=0)
+    activations_bytes: Number = quantity("bytes", "working set of a pass", least=0)
+    capacity_bytes: Number = quantity("bytes", "of the memory")
+    bandwidth_bytes_per_s: Number = quantity("bytes/s", "at which the chip reads it")
+
+    @property
+    def total_bytes(self) -> Number:
+        """All that lies there; what is kept free of it is not among it."""
+        return self.weights_bytes + self.kv_bytes + self.activations_bytes
+
+
 class Memory(Noun):
     """What one chip of the busiest stage holds at the worst moment."""
 
@@ -29,6 +44,7 @@ class Memory(Noun):
         "largest batch of the platform that fits; 0 if the weights alone do not", least=0
     )
     tiers: Mapping[str, Number] = other("bytes used in each memory, fastest first", default={})
+    contents: Mapping[str, Content] = nouns(Content, "what lies in each memory, fastest first", default={})
 
 
 class OperatorTime(Noun):
@@ -74,7 +90,7 @@ class Phase(Noun):
     time_s: Number = quantity("s", "prefill: until the first token; decode: mean interval of tokens", least=0)
     first_s: Number = quantity("s", "decode: the first step", least=0)
     last_s: Number = quantity("s", "decode: the last step", least=0)
-    compute_s: Number = quantity("s", "time that matrix units bound", least=0)
+    compute_s: Number = quantity("s", "time that matrix and vector units bound", least=0)
     memory_s: Number = quantity("s", "time that memory bandwidth bounds", least=0)
     network_s: Number = quantity("s", "exposed communication", least=0)
     overhead_s: Number = quantity("s", "launches, host, scheduler", least=0)

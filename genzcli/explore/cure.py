@@ -87,6 +87,7 @@ def _all(
     else:
         yield from _more_chips(scenario, slos, fixed, before)
     yield from _narrower(scenario, slos, before)
+    yield _offloaded(scenario, slos, before)
     yield from _smaller_batch(scenario, slos, before)
 
 
@@ -162,6 +163,22 @@ def _narrower(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> It
         if BITS[precision.weights] < now and native(precision.compute, peaks) is not None:
             plan = scenario.plan.replace(precision=precision)
             yield _cure(f"--precision {word}", scenario.replace(plan=plan), slos, before)
+
+
+def _offloaded(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:
+    """The platform's own memories behind a link, as many as it takes, where the chip's do not hold it."""
+    plan, names = scenario.plan, list(scenario.plan.offload)
+    if before.fits:
+        return None
+    for name in scenario.platform.memory:
+        if name in names:
+            continue
+        names.append(name)
+        more = plan.replace(offload=tuple(names))
+        cure = _cure(f"--offload {','.join(names)}", scenario.replace(plan=more), slos, before)
+        if cure is not None:
+            return cure
+    return None
 
 
 def _smaller_batch(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Iterator[Cure | None]:

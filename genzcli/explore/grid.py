@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 AXES = ("tp", "pp", "dp", "ep")
 METRICS = tuple(Metrics.fields)
-MEMORY = tuple(name for name in Memory.fields if name != "tiers")
+MEMORY = tuple(name for name in Memory.fields if name not in ("tiers", "contents"))
 
 
 def answers(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from genzcli.engine.machine.formats import compute_dtype
 from genzcli.explore import grid
+from genzcli.spec.hardware import Vector
 from genzcli.spec.workload import Scenario
 
 UNLIMITED = 1e9
@@ -101,6 +102,7 @@ def _scaled(scenario: Scenario, factors: Mapping[str, Any], others: float) -> Sc
         for name, tier in chip.memory.items()
     }
     peaks = {name: peak * by["compute"] for name, peak in chip.peaks.items()}
+    vector = None if chip.vector is None else _faster(chip.vector, by["compute"])
     scale = scenario.platform.scale_out
 
     def wider(level: Any) -> Any:
@@ -108,10 +110,19 @@ def _scaled(scenario: Scenario, factors: Mapping[str, Any], others: float) -> Sc
 
     return scenario.replace(
         platform=platform.replace(
-            chip=chip.replace(peaks=peaks, memory=memory),
+            chip=chip.replace(peaks=peaks, vector=vector, memory=memory),
             levels=tuple(wider(level) for level in platform.levels),
             scale_out=None if scale is None else wider(scale),
         )
+    )
+
+
+def _faster(vector: Vector, factor: Any) -> Vector:
+    """Vector units are part of compute."""
+    functions = vector.functions_flop_per_s
+    return vector.replace(
+        peak_flop_per_s=vector.peak_flop_per_s * factor,
+        functions_flop_per_s=None if functions is None else functions * factor,
     )
 
 

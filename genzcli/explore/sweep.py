@@ -149,8 +149,9 @@ def why(block: Block, index: int) -> str | None:
         return _illegal(block.frame, block.scenario(index))
     if block.columns["fits"][index] > 0:
         return None
+    numbers: dict[str, Any] = {name: float(block.columns[name][index]) for name in grid.MEMORY}
     held = Memory(
-        **{name: float(block.columns[name][index]) for name in grid.MEMORY},
+        **numbers,
         tiers={name: float(size[index]) for name, size in block.tiers.items()},
     )
     if held.deficit_bytes <= 0:  # what is short is a draft's own chips, which the columns do not have

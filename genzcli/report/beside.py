@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from genzcli.engine.machine.energy import chip_power_w
 from genzcli.report.page import Page, Table
 from genzcli.report.plain import lines
 from genzcli.report.words import quantity
@@ -39,8 +40,9 @@ def numbers(noun: Noun) -> dict[str, tuple[float, str]]:
     if isinstance(noun, Platform):
         own = _of_chip(noun.chip, float(noun.chips))
         own["chips"] = (float(noun.chips), "")
-        if noun.power_w:
-            own["power"] = (float(noun.power_w), "W")
+        watts = chip_power_w(noun)
+        if watts:
+            own["power"] = (float(watts * noun.chips), "W")
         for level in noun.levels:
             own[f"{level.name}, a chip one way"] = (float(level.chip_bandwidth_bytes_per_s), "bytes/s")
         return own
@@ -55,6 +57,10 @@ def _of_chip(chip: Chip, chips: float) -> dict[str, tuple[float, str]]:
         found[f"peak {dtype}"] = (chips * float(peak), "flop/s")
     found["memory"] = (chips * sum(float(tier.capacity_bytes) for tier in storage), "bytes")
     found["memory bandwidth"] = (chips * fastest, "bytes/s")
+    if chip.vector is not None:
+        found["vector units"] = (chips * float(chip.vector.peak_flop_per_s), "flop/s")
+        if chip.vector.functions_flop_per_s is not None:
+            found["exponentials"] = (chips * float(chip.vector.functions_flop_per_s), "flop/s")
     for dtype, peak in chip.peaks.items():
         found[f"ridge {dtype}"] = (float(peak) / fastest, "FLOP/byte")
     best = max(map(float, chip.peaks.values()))

@@ -23,7 +23,7 @@ def record(answer: Answer) -> dict[str, Any]:
         flat |= {f"{key}_{part}": word for part, word in inner} or {key: value}
     flat |= {key: document[key] for key in ("fits", "verdict", "bound", "why")}
     flat |= document["metrics"]
-    flat |= {key: value for key, value in document["memory"].items() if key != "tiers"}
+    flat |= {key: value for key, value in document["memory"].items() if key not in ("tiers", "contents")}
     return flat
 
 

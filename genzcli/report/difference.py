@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from genzcli.engine.machine.energy import CHIPS, power_basis
 from genzcli.report.answer import Answer
 from genzcli.report.headline import headline, tokens
 from genzcli.report.json import bound, metrics, run_document
@@ -119,13 +120,32 @@ def page(columns: Sequence[Column], quiet: bool = False) -> Page:
         tables.append(Table(title, ("phase", "operator", *names), "ll" + "r" * len(names), moved))
     said = [answer.assumptions for _, answer in columns]
     shared = [text for text in said[0] if all(text in others for others in said)]
-    notes = [("Assumed in all", "; ".join(shared) or "nothing")]
+    notes = [*_bases(columns), ("Assumed in all", "; ".join(shared) or "nothing")]
     notes += [
         (f"Assumed for {name}", "; ".join(text for text in answer.assumptions if text not in shared))
         for name, answer in columns
         if any(text not in shared for text in answer.assumptions)
     ]
     return Page(status="", headline=(_title(columns),), tables=tuple(tables), notes=tuple(notes))
+
+
+def _whose(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
+    """Whose power it is, where that is not the same in all columns."""
+    found = [power_basis(answer.estimate.scenario.platform) or NONE for _, answer in columns]
+    if len(set(found) - {NONE}) > 1:
+        yield "power of", *found
+
+
+def _bases(columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
+    """A warning where power means the whole machine in one column, and chips alone in another."""
+    found = {name: power_basis(answer.estimate.scenario.platform) for name, answer in columns}
+    alone = [name for name, basis in found.items() if basis == CHIPS]
+    if alone and len(alone) < sum(basis is not None for basis in found.values()):
+        yield (
+            "Not on equal terms",
+            f"power and energy of {', '.join(alone)} are of chips without hosts, fans and switches,"
+            " which the others have; --set platform.host_power=1kW adds some",
+        )
 
 
 def _title(columns: Sequence[Column]) -> str:
@@ -174,6 +194,8 @@ def _numbers(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
     for name, key, words in _SHOWN:
         values = [item[key] for item in found]
         if any(value is not None for value in values):
+            if key == "average_w":
+                yield from _whose(columns)
             yield name, *(_beside(values[0], value, words, index > 0) for index, value in enumerate(values))
 
 

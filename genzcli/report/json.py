@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from genzcli.engine.counts.prompts import read_tokens
 from genzcli.engine.machine.crossing import link
+from genzcli.engine.machine.energy import chip_power_w, power_basis
 from genzcli.engine.machine.formats import part_dtype
-from genzcli.engine.result import BOUNDS, Estimate, Memory, OperatorTime, Phase
+from genzcli.engine.result import BOUNDS, Content, Estimate, Memory, OperatorTime, Phase
 from genzcli.report.answer import NOT_MODELLED, Answer
 from genzcli.slo import uncertain
 from genzcli.spec.dtype import PARTS
@@ -86,6 +87,8 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "chip": asked.platform.chip.name,
         "platform": asked.platform.name,
         "chip_status": asked.platform.chip.status,
+        "power_basis": power_basis(asked.platform),
+        "chip_power_w": chip_power_w(asked.platform),
         "chips": plan.chips,
         "tp": plan.tp,
         "pp": plan.pp,
@@ -176,7 +179,12 @@ def memory(held: Memory) -> dict[str, Any]:
         **{f"{key}_bytes": getattr(held, f"{key}_bytes") for key in keys},
         "max_batch": int(held.max_batch),
         "tiers": dict(held.tiers),
+        "contents": {name: _content(inside) for name, inside in held.contents.items()},
     }
+
+
+def _content(inside: Content) -> dict[str, Any]:
+    return {name: getattr(inside, name) for name in inside.fields}
 
 
 def metrics(estimate: Estimate) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def _tables(answer: Answer, explain: bool) -> Iterator[Table]:
         yield _metrics(answer)
         yield _phases(answer)
     yield _memory("Memory per chip", answer.estimate.memory)
+    if len(answer.estimate.memory.contents) > 1:
+        yield _contents(answer.estimate.memory)
     if answer.estimate.draft_memory is not None:
         yield _memory("Memory per chip of the draft", answer.estimate.draft_memory)
     if answer.judged and answer.estimate.fits:
@@ -168,6 +170,25 @@ def _memory(title: str, held: Memory) -> Table:
     )
     columns = ("weights", "KV cache", "activations", "reserved", "used", "capacity", "max batch")
     return Table(title, columns, "rrrrrrr", (row,))
+
+
+def _contents(held: Memory) -> Table:
+    """What lies in which memory, fastest first."""
+    rows = tuple(
+        (
+            name,
+            gigabytes(inside.weights_bytes),
+            gigabytes(inside.kv_bytes),
+            gigabytes(inside.activations_bytes),
+            gigabytes(held.tiers[name] - inside.total_bytes),
+            gigabytes(held.tiers[name]),
+            gigabytes(inside.capacity_bytes),
+            quantity(inside.bandwidth_bytes_per_s, "bytes/s"),
+        )
+        for name, inside in held.contents.items()
+    )
+    columns = ("memory", "weights", "KV cache", "activations", "reserved", "used", "capacity", "read at")
+    return Table("What lies where", columns, "lrrrrrrr", rows)
 
 
 def _objectives(answer: Answer) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from genzcli.numeric import maximum
 from genzcli.spec.noun import (
     Noun,
     choice,
@@ -74,6 +75,19 @@ class Systolic(Noun):
     )
 
 
+class Vector(Noun):
+    """What is beside the matrix units: arithmetic element by element, and functions such as exp.
+
+    GPUs call them CUDA cores (stream processors) and special function units, TPUs vector unit, Neuron vector
+    and scalar engine.
+    """
+
+    peak_flop_per_s: Number = quantity("flop/s", "arithmetic in FP32; a multiply-add is two")
+    functions_flop_per_s: Number | None = quantity(
+        "flop/s", "exponentials and the like, one operation each; left out, none is waited for", default=None
+    )
+
+
 class PowerSplit(Noun):
     """Shares of peak power: static, and compute, memory and network at full use; they add to 1.
 
@@ -102,6 +116,11 @@ class Chip(Noun):
     power_split: PowerSplit = noun(PowerSplit, "where the power goes", default=PowerSplit())
     price_usd_per_hour: Number | None = quantity("USD/h", "rent of one chip", default=None)
     array: Systolic | None = noun(Systolic, "shape of the matrix unit", default=None)
+    vector: Vector | None = noun(
+        Vector,
+        "units for what is no matrix product; left out, memory bounds that (a recurrence, the matrix peak)",
+        default=None,
+    )
     home: str = text("platform that a bare chip is taken to sit in", default="")
     status: str = choice(
         "announced and hypothetical chips are marked wherever they appear",
@@ -159,10 +178,23 @@ class Platform(Noun):
     power_w: Number | None = quantity(
         "W", "peak power of the whole platform; chips x chip power if left out", default=None
     )
+    host_power_w: Number | None = quantity(
+        "W",
+        "hosts, fans and switches of the platform beside its chips, where the whole is not published",
+        least=0,
+        default=None,
+    )
     price_usd_per_hour: Number | None = quantity("USD/h", "rent of the whole platform", default=None)
     note: str = text("what a reader should know", default="")
     aliases: tuple[str, ...] = texts("other names that mean exactly this platform", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+
+    @property
+    def beside_chips_w(self) -> Number | None:
+        """Power of all that is no chip: what the whole draws more than its chips, else as stated."""
+        if self.power_w is None or self.chip.power_w is None:
+            return self.host_power_w
+        return maximum(self.power_w - self.chips * self.chip.power_w, 0)
 
     @property
     def chips(self) -> Number:

@@ -35,6 +35,13 @@ class OperatorFit(Noun):
 
     compute_efficiency: Number = ratio("share of peak FLOP/s", above=0, most=1, default=1.0)
     memory_efficiency: Number = ratio("share of peak bandwidth", above=0, most=1, default=1.0)
+    vector_efficiency: Number | None = ratio(
+        "share of the vector units' peak, where their work adds to the matrix products'; left out, it hides"
+        " behind them and takes no less than its time at the peak",
+        above=0,
+        most=1,
+        default=None,
+    )
     corner: float = ratio("p of the smooth corner: 0.5, 1, 2, 4 or inf", above=0, default=math.inf)
     fixed_s: Number = quantity("s", "launch and tail of one kernel", least=0, default=0.0)
     per_k_s: Number = quantity("s", "times the reduction length of a GEMM", least=0, default=0.0)

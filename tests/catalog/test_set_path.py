@@ -11,6 +11,7 @@ from genzcli.catalog.load import Catalog
 from genzcli.catalog.path.change import set_path
 from genzcli.errors import GenzError
 from genzcli.spec.dtype import Precision
+from genzcli.spec.hardware import Vector
 from genzcli.spec.noun import Noun
 from genzcli.spec.workload import Plan, Slo
 
@@ -122,6 +123,15 @@ def test_the_user_is_the_source(parts: dict[str, Noun], path: str, text: str, ow
     }
 
 
+def test_a_part_that_is_not_there_is_begun_by_the_one_number_it_needs(parts: dict[str, Noun]) -> None:
+    assert look(parts, CHIP).vector is None
+    changed = set_path(parts, "vector.peak", "10 TFLOPS")
+    assert look(changed, CHIP).vector == Vector(peak_flop_per_s=1e13)
+    assert look(changed, CHIP).sources["vector.peak"].reference == "set by the user"
+    again = set_path(changed, "vector.functions", "1 TOPS")
+    assert look(again, CHIP).vector == Vector(peak_flop_per_s=1e13, functions_flop_per_s=1e12)
+
+
 def refusal(parts: dict[str, Noun], path: str, text: str) -> str:
     with pytest.raises(GenzError) as caught:
         set_path(parts, path, text)
@@ -138,6 +148,8 @@ def refusal(parts: dict[str, Noun], path: str, text: str) -> str:
         ("chip.memory.hbm.x", "*2", "no 'x' in chip.memory.hbm; known: capacity, bandwidth, role"),
         ("memory.hbm.bandwidth.x", "*2", "memory.hbm.bandwidth: it is one value"),
         ("array.rows", "4", "array: it is not set"),
+        ("vector.functions", "4 TOPS", "vector: it is not set"),
+        ("vector.peak", "*2", "there is no value that '*2' could change"),
         ("memory.hbm", "*2", "memory.hbm is not one value; known: capacity"),
         ("memory", "*2", "memory is not one value; name a member: hbm"),
         ("chip", "2", "chip is not one value; known: name"),

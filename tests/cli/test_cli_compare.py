@@ -109,3 +109,15 @@ def test_equal_answers_have_no_shift(genz: Genz) -> None:
 
     answer = evaluate(resolve(Request("llama-3.1-8b", "h100-sxm")))
     assert shifts(answer, Column("again", answer).answer) == []
+
+
+def test_power_on_unequal_terms_is_said(genz: Genz) -> None:
+    ask = ("compare", "llama-3.1-8b", "hgx-h100", "mi300x-x8", "--precision", "bf16")
+    assert "Not on equal terms" not in genz(*ask).out
+    assert [column["scenario"]["power_basis"] for column in genz(*ask, "--json").json["results"]] == [
+        "platform",
+        "chips and hosts",
+    ]
+    chips = genz(*ask, "--change", "platform.power=none").out.replace("\n", " ")
+    assert "power and energy of platform.power=none are of chips without hosts" in chips
+    assert "power of" in chips

@@ -13,7 +13,7 @@ Genz = Callable[..., Any]
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
 TYPES = {"text": str, "integer": int, "number": (int, float), "boolean": bool, "object": dict, "list": list}
 #: Mappings whose keys are names of things.
-OPEN = ("phases", "memory.tiers")
+OPEN = ("phases", "memory.tiers", "memory.contents")
 
 RUNS = [
     "llama-3.1-70b h100-sxm -n 8 -u chat",

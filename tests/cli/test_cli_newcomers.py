@@ -296,9 +296,12 @@ def test_a_named_platform_is_all_of_it_with_one_degree_given(genz: Genz) -> None
 
 def test_a_power_that_is_set_counts(genz: Genz) -> None:
     words = ("run", "llama-3.1-70b", "h100-sxm", "-n", "8", "--json")
-    share, own = (genz(*words, *more).json["metrics"] for more in ((), ("--set", "power=700W")))
-    # 10.2 kW for eight chips with their host, or 700 W each: the split is the same
-    assert own["average_w"] == pytest.approx(share["average_w"] * 700 / (10200 / 8))
+    share, own = (genz(*words, *more).json for more in ((), ("--set", "power=900W")))
+    # 10.2 kW for eight chips with their host, of which the chips take 700 W each: 200 W more
+    assert own["scenario"]["chip_power_w"] == pytest.approx(10200 / 8 + 200)
+    assert own["metrics"]["average_w"] == pytest.approx(share["metrics"]["average_w"] * (1475 / 1275))
+    alone = genz(*words, "--set", "power=700W", "--set", "host_power=0").json["scenario"]
+    assert (alone["chip_power_w"], alone["power_basis"]) == (700, "chips and hosts")
 
 
 def test_a_server_is_cured_by_fewer_users(genz: Genz) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from engine_samples import chip, level, platform, scenario
 
 from genzcli.engine.estimate import estimate
@@ -9,6 +10,7 @@ from genzcli.explore.cure import cures, smallest_chips
 from genzcli.slo import judge, verdict
 from genzcli.spec.hardware import Tier
 from genzcli.spec.workload import Slo
+from genzcli.units import show
 
 SMALL = chip(memory={"hbm": Tier(capacity_bytes=0.1e9, bandwidth_bytes_per_s=1e12)})
 BENCH = platform(level(), chip=SMALL, scale_out=level(name="out", size=1))
@@ -48,3 +50,15 @@ def test_an_objective_that_fails_gets_a_batch_that_passes() -> None:
         return verdict(judge(estimate(base.replace(plan=base.plan.replace(batch=size))), slos)) == "pass"
 
     assert passes(batch) and not passes(batch + 1)
+
+
+def test_a_host_beside_the_chip_is_offered_with_what_it_costs() -> None:
+    """75 MB of 175 come over 50 GB/s: 1.5 ms a step, beside the rest less the embedding's 20 MB."""
+    host = {"host": Tier(capacity_bytes=50e9, bandwidth_bytes_per_s=5e10)}
+    base = scenario(on=platform(level(), chip=SMALL, memory=host))
+    found = next(cure for cure in cures(base, (), {}) if cure.change.startswith("--offload"))
+    assert (found.change, found.cures) == ("--offload host", True)
+    after = estimate(base.replace(plan=base.plan.replace(offload=("host",))))
+    assert after.metrics.tpot_s == pytest.approx(1.5e-3, rel=0.05)
+    assert found.effect == f"fits, TPOT {show(after.metrics.tpot_s, 's')}"
+    assert not any("--offload" in cure.change for cure in cures(scenario(on=BENCH), (), {}))

@@ -12,6 +12,7 @@ from genzcli.catalog.path.walk import (
     FIRST,
     ROOTS,
     Lost,
+    begun,
     candidates,
     entry_of,
     field_of,
@@ -117,6 +118,10 @@ def _value(noun: Noun, item: Field, keys: list[str], path: str, text: str, where
         return new.replace(explicit_compute=explicit), place
     if isinstance(current, Noun):
         return _set(current, keys, path, text, where)
+    made = begun(item, keys) if current is None else None
+    if made is not None:
+        whole, number = made
+        return whole(**{number.name: _leaf(number, None, text, where)}), join(path, number.key)
     return _member(noun, item, current, keys, path, text, where)
 
 

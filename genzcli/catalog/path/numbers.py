@@ -10,6 +10,7 @@ from genzcli.catalog.path.walk import (
     FIRST,
     ROOTS,
     Lost,
+    begun,
     candidates,
     entry_of,
     field_of,
@@ -81,6 +82,9 @@ def _leaf_field(noun: Noun, keys: list[str]) -> Field | None:
     value = getattr(noun, item.name)
     if isinstance(value, Noun):
         return _leaf_field(value, keys[1:])
+    if value is None:
+        made = begun(item, keys[1:])
+        return None if made is None else made[1]
     if item.kind == "numbers":
         return item
     name, rest = entry_of(cast("dict[str, Any]", members_of(value)), keys[1:])
@@ -110,6 +114,9 @@ def _put(noun: Noun, keys: list[str], value: Any) -> Noun:
     current = getattr(noun, item.name)
     if isinstance(current, Noun):
         return noun.replace(**{item.name: _put(current, keys[1:], value)})
+    if current is None:
+        whole, number = cast("tuple[type[Noun], Field]", begun(item, keys[1:]))
+        return noun.replace(**{item.name: whole(**{number.name: value})})
     members = cast("dict[str, Any]", members_of(current))
     name, rest = entry_of(members, keys[1:])
     if item.kind == "numbers":

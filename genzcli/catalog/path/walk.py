@@ -48,9 +48,13 @@ def noun_of(parts: Mapping[str, Noun], root: str) -> Noun:
 
 
 def with_chip(platform: Platform, chip: Chip) -> Platform:
-    """The platform with a changed chip; power or rent set for it is not hidden by the platform's own."""
-    hidden = ("power_w", "price_usd_per_hour")
-    own = {name: None for name in hidden if getattr(chip, name) is not getattr(platform.chip, name)}
+    """The platform with a changed chip; power or rent set for it is not hidden by the platform's own. Its
+    hosts draw what they did."""
+    own: dict[str, Any] = {}
+    if chip.power_w is not platform.chip.power_w:
+        own = {"power_w": None, "host_power_w": platform.beside_chips_w}
+    if chip.price_usd_per_hour is not platform.chip.price_usd_per_hour:
+        own["price_usd_per_hour"] = None
     return platform.replace(chip=chip, **own)
 
 
@@ -117,6 +121,8 @@ def follow(noun: Noun, keys: list[str], done: str) -> None:
         return
     if isinstance(value, Noun):
         return follow(value, rest, done)
+    if value is None and begun(item, rest) is not None:
+        return
     if members is None:
         raise Lost(done, rest[0], [], "it is not set" if value is None else "it is one value")
     name, rest = entry_of(members, rest)
@@ -128,6 +134,16 @@ def follow(noun: Noun, keys: list[str], done: str) -> None:
         raise Lost(join(done, name), rest[0], [], "it is one value")
     if rest:
         follow(members[name], rest, join(done, name))
+
+
+def begun(item: Field, keys: list[str]) -> tuple[type[Noun], Field] | None:
+    """The noun that a field may hold, and the one number it cannot do without, where the keys name that."""
+    if item.kind != "noun" or len(keys) != 1:
+        return None
+    whole = cast("type[Noun]", item.of)
+    required = [own for own in whole.fields.values() if own.required]
+    alone = len(required) == 1 and keys[0] in (required[0].key, required[0].name)
+    return (whole, required[0]) if alone else None
 
 
 def members_of(value: Any) -> dict[str, Any] | None:

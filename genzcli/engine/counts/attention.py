@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine.counts import indexer
-from genzcli.engine.counts.ops import Collective, Operator, Shard, elementwise, linear
+from genzcli.engine.counts.ops import (
+    Collective,
+    Elements,
+    Operator,
+    Shard,
+    activated,
+    elementwise,
+    linear,
+    softmax,
+)
 from genzcli.engine.counts.spans import DecodeStep, Prefill, Span
 from genzcli.numeric import maximum, minimum
 from genzcli.spec.model import Attention
@@ -121,6 +130,7 @@ def attend(attention: Attention, span: Span, shard: Shard, *, flash: bool, seque
         name="attention",
         kind="attention",
         flop=pairs * (2 * heads * width),
+        elements=softmax(pairs * heads),
         kv_bytes=(span.kv_read + written) * token_bytes,
         kv_written_bytes=written * token_bytes,
         activation_bytes=moved * shard.size.activations,
@@ -144,14 +154,16 @@ def rotate(attention: Attention, tokens: Number, shard: Shard, *, fused: bool) -
     if fused:
         return ()
     width = (shard.heads(attention) + shard.kv_heads(attention)) * attention.head_dim
-    return (elementwise("rotary", 2 * tokens * width, shard.size),)
+    turned = Elements(tokens * width, 3)  # two products and a sum
+    return (elementwise("rotary", 2 * tokens * width, shard.size, work=turned),)
 
 
 def gate(attention: Attention, tokens: Number, shard: Shard) -> tuple[Operator, ...]:
     """Output gate: the gate and the output read, their product written."""
     if not attention.output_gate:
         return ()
-    return (elementwise("output gate", 3 * tokens * shard.heads(attention) * attention.d_value, shard.size),)
+    values = tokens * shard.heads(attention) * attention.d_value
+    return (elementwise("output gate", 3 * values, shard.size, work=activated(values)),)
 
 
 def weight_bytes(attention: Attention, d_model: Number, shard: Shard) -> Number:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from genzcli.engine.counts import cross, feedforward, mixers, residual, reuse
 from genzcli.engine.counts.cross import Look
 from genzcli.engine.counts.lora import Adapters
-from genzcli.engine.counts.ops import Collective, Operator, Shard, elementwise, gather, linear, reduce_over_tp
+from genzcli.engine.counts.ops import (
+    Collective,
+    Elements,
+    Operator,
+    Shard,
+    elementwise,
+    gather,
+    linear,
+    reduce_over_tp,
+)
 from genzcli.engine.counts.routing import Routing
 from genzcli.engine.counts.spans import DecodeStep, Prefill
 from genzcli.numeric import maximum
@@ -34,8 +43,11 @@ def norms(block: Block, d_model: Number, tokens: Number, shard: Shard, options: 
     Fused, one kernel a norm reads the stream and the residual and writes both: 4 D a token. Apart,
     the norm moves 2 D and the add 3 D. Sequence parallelism gives each chip 1/tp of the tokens.
     """
-    moved = (4 if options.fused else 5) * block.norms * tokens * d_model
-    return elementwise("norms", moved / shard.tp if shard.sp else moved, shard.size)
+    values = block.norms * tokens * d_model
+    if shard.sp:
+        values = values / shard.tp
+    # Sum with the residual, square and sum, scale by the norm and by a weight.
+    return elementwise("norms", (4 if options.fused else 5) * values, shard.size, work=Elements(values, 5))
 
 
 def before_kernel(

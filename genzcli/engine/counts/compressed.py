@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine.counts import indexer
-from genzcli.engine.counts.ops import Collective, Operator, Shard, linear
+from genzcli.engine.counts.ops import Collective, Operator, Shard, linear, softmax
 from genzcli.engine.counts.spans import DecodeStep, Prefill, Span
 from genzcli.numeric import ceil, maximum, minimum
 from genzcli.spec.model import CompressedAttention, Indexer
@@ -129,6 +129,7 @@ def attend(mixer: CompressedAttention, visit: Prefill | DecodeStep, shard: Shard
         name="attention",
         kind="attention",
         flop=4 * near.tokens * keys * local * mixer.head_dim,
+        elements=softmax(near.tokens * keys * local),
         kv_bytes=moved * mixer.head_dim * shard.size.kv,
         kv_written_bytes=written * mixer.head_dim * shard.size.kv,
         activation_bytes=2 * near.tokens * local * mixer.head_dim * shard.size.activations,

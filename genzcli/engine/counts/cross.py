@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine.counts.ops import Collective, Operator, Shard, linear
+from genzcli.engine.counts.ops import Collective, Operator, Shard, linear, softmax
 from genzcli.numeric import ceil, maximum
 from genzcli.spec.model import CrossAttention
 from genzcli.spec.noun import Noun, ratio
@@ -50,6 +50,7 @@ def operators(
         name="cross attention",
         kind="attention",
         flop=4 * look.tokens * look.seen * heads * width,
+        elements=softmax(look.tokens * look.seen * heads),
         kv_bytes=(look.sequences * look.seen + made) * token_bytes,
         kv_written_bytes=made * token_bytes,
         activation_bytes=2 * look.tokens * heads * width * shard.size.activations,

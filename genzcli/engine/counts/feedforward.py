@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine.counts.ops import Collective, Operator, Shard, elementwise, linear, reduce_over_tp
+from genzcli.engine.counts.ops import (
+    Collective,
+    Operator,
+    Shard,
+    activated,
+    elementwise,
+    linear,
+    reduce_over_tp,
+)
 from genzcli.engine.counts.routing import Load, Routing, busiest_rank, copies
 from genzcli.numeric import maximum, where
 from genzcli.spec.model import FeedForward, Mlp, Moe
@@ -43,7 +51,9 @@ def mlp(
     inner = d_ff / shard.tp
     return (
         linear(f"{name}up", tokens, d_model, front * inner, shard.size),
-        elementwise(f"{name}activation", tokens * inner * (front + 1), shard.size),
+        elementwise(
+            f"{name}activation", tokens * inner * (front + 1), shard.size, work=activated(tokens * inner)
+        ),
         linear(f"{name}down", tokens, inner, d_model, shard.size).replace(sends=sends),
     )
 
@@ -122,7 +132,7 @@ def experts(
     load = busiest_rank(part, everybody, shard, routing)
     idle = idle_pairs(part, everybody, load, shard)
     width, inner, front = expert_input(part, d_model), part.d_expert / shard.expert_tp, matrices(part)
-    between = inner * (front + 1)
+    inside = load.pairs * inner
     ahead = [linear("router", tokens, d_model, part.experts, shard.size)]
     behind: list[Operator] = []
     if part.d_latent is not None:
@@ -136,7 +146,13 @@ def experts(
     return (
         *ahead,
         grouped("experts up", load, width, front * inner, shard, idle),
-        elementwise("experts activation", load.pairs * between, shard.size, idle * between),
+        elementwise(
+            "experts activation",
+            inside * (front + 1),
+            shard.size,
+            idle * inner * (front + 1),
+            work=activated(inside),
+        ),
         grouped("experts down", load, inner, width, shard, idle).replace(sends=back),
         *behind,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine.counts.ops import Operator, Shard, linear
+from genzcli.engine.counts.ops import Elements, Operator, Shard, linear
 from genzcli.engine.counts.spans import Span
 from genzcli.numeric import ceil
 from genzcli.spec.model import Indexer
@@ -67,6 +67,7 @@ def score(index: Indexer, span: Span, sequences: Number, shard: Shard) -> tuple[
             kind="attention",
             part="indexer" if index.fp8 else "kernel",
             flop=2 * span.tokens * span.context * local * index.head_dim,
+            elements=Elements(span.tokens * span.context * local, 3),  # ReLU, weight, sum over heads
             kv_bytes=(span.kv_read + span.kv_written) * key_bytes(index, shard),
             kv_written_bytes=span.kv_written * key_bytes(index, shard),
             activation_bytes=span.tokens * local * index.head_dim * shard.size.activations,

@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine.counts import indexer
-from genzcli.engine.counts.ops import Collective, Operator, Shard, elementwise, linear
+from genzcli.engine.counts.ops import (
+    Collective,
+    Operator,
+    Shard,
+    activated,
+    elementwise,
+    linear,
+    softmax,
+)
 from genzcli.engine.counts.spans import DecodeStep, Prefill
 from genzcli.numeric import ceil, minimum
 from genzcli.spec.model import LatentAttention
@@ -108,6 +116,7 @@ def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) ->
         name="attention",
         kind="attention",
         flop=flop,
+        elements=softmax(span.tokens * span.context * local),
         kv_bytes=(span.kv_read + span.kv_written) * (cached_width(mixer) * shard.size.kv),
         kv_written_bytes=span.kv_written * (cached_width(mixer) * shard.size.kv),
         activation_bytes=span.tokens * (local * width * shard.size.activations),
@@ -124,7 +133,9 @@ def after(
     width = heads(mixer, shard) * mixer.value_dim
     operators = [linear("out", tokens, width, d_model, shard.size).replace(sends=sends)]
     if mixer.output_gate:
-        operators.insert(0, elementwise("output gate", 3 * tokens * width, shard.size))
+        operators.insert(
+            0, elementwise("output gate", 3 * tokens * width, shard.size, work=activated(tokens * width))
+        )
     return tuple(operators)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.numeric import ceil, maximum, minimum, where
 from genzcli.spec.dtype import Precision, bytes_per_element, pattern_bytes
@@ -21,6 +21,30 @@ class Collective(Noun):
     bytes: Number = ratio("whole buffer of one member (an all-gather's shard is bytes / size)")
 
 
+class Elements(NamedTuple):
+    """What vector units do: so many elements, with so much arithmetic and so many functions (exp, …) each."""
+
+    number: Number
+    flop: Number
+    functions: Number = 0
+
+
+#: Of an attention score: scaled and less the row's maximum (a multiply-add), that maximum, the sum.
+_SOFTMAX_FLOP = 4
+#: Of an activation function x f(x), times the other half where it is gated, beside one exponential.
+_ACTIVATION_FLOP = 4
+
+
+def softmax(scores: Number) -> Elements:
+    """The softmax over attention scores, as FlashAttention runs it (arXiv 2205.14135)."""
+    return Elements(scores, _SOFTMAX_FLOP, 1)
+
+
+def activated(values: Number) -> Elements:
+    """SiLU, GELU or a sigmoid gate on each of the values."""
+    return Elements(values, _ACTIVATION_FLOP, 1)
+
+
 class Operator(Noun):
     """One kernel on one chip: counts only.
 
@@ -31,7 +55,11 @@ class Operator(Noun):
 
     name: str = text("what a profile of the kernel would call it")
     kind: str = text("gemm, attention, moe, elementwise, gather")
-    flop: Number = ratio("floating-point operations; 1 MAC = 2 FLOP", default=0.0)
+    flop: Number = ratio(
+        "floating-point operations of matrix products and recurrences; 1 MAC = 2 FLOP", default=0.0
+    )
+    products: bool = flag("its FLOP are matrix products; no: vector units do them", default=True)
+    elements: Elements | None = other("what vector units do, whether or not `flop` counts it", default=None)
     weight_bytes: Number = ratio("weights read", default=0.0)
     kv_bytes: Number = ratio("KV cache read and written", default=0.0)
     kv_written_bytes: Number = ratio("what of them is written", default=0.0)
@@ -159,7 +187,9 @@ def gather(name: str, tokens: Number, width: Number, size: Bytes) -> Operator:
     )
 
 
-def elementwise(name: str, values: Number, size: Bytes, idle: Number = 0.0) -> Operator:
+def elementwise(
+    name: str, values: Number, size: Bytes, idle: Number = 0.0, *, work: Elements | None = None
+) -> Operator:
     """Norms, residual adds, rotary, activation functions: `values` elements read or written.
 
     `idle` are elements of rows that are other ranks' work.
@@ -169,6 +199,7 @@ def elementwise(name: str, values: Number, size: Bytes, idle: Number = 0.0) -> O
         kind="elementwise",
         activation_bytes=values * size.activations,
         idle_bytes=idle * size.activations,
+        elements=work,
     )
 
 

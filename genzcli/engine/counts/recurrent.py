@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine.counts.ops import Collective, Operator, Shard, linear, reduce_over_tp
+from genzcli.engine.counts.ops import Collective, Elements, Operator, Shard, linear, reduce_over_tp
 from genzcli.engine.counts.spans import DecodeStep, Prefill
 from genzcli.numeric import maximum
 from genzcli.spec.model import LinearAttention, Mamba, Mamba2, Recurrent, ShortConvolution
@@ -29,7 +29,13 @@ class Widths(Noun):
     out: Number = ratio("rows of the output projection")
     state: Number = ratio("state elements of one sequence, the convolution's included")
     step_flop: Number = ratio("FLOP of the recurrence a token, one step at a time")
+    step_functions: Number = ratio("exponentials among them", default=0)
     scan_flop: Number = ratio("FLOP of the recurrence a token, in a prefill")
+    decays: Number | None = ratio(
+        "decays between a token and those before it in its chunk, where a prefill is made of matrix products;"
+        " none: it goes step by step",
+        default=None,
+    )
 
 
 def widths(mixer: Recurrent, shard: Shard) -> Widths:
@@ -46,7 +52,8 @@ def widths(mixer: Recurrent, shard: Shard) -> Widths:
 
 
 def _mamba(mixer: Mamba, shard: Shard) -> Widths:
-    """x and z projected; 9 FLOP a channel and state element (Mamba, appendix D), prefill and decode alike."""
+    """x and z projected; 9 FLOP a channel and state element (Mamba, appendix D), prefill and decode alike: no
+    matrix products, and an exponential each, since every state element decays by itself."""
     inner = mixer.d_inner / shard.tp
     flop = 9 * inner * mixer.d_state
     return Widths(
@@ -56,6 +63,7 @@ def _mamba(mixer: Mamba, shard: Shard) -> Widths:
         out=inner,
         state=inner * (mixer.d_state + mixer.d_conv - 1),
         step_flop=flop,
+        step_functions=inner * mixer.d_state,
         scan_flop=flop,
     )
 
@@ -74,6 +82,7 @@ def _mamba2(mixer: Mamba2, shard: Shard) -> Widths:
         state=heads * held + (inner + shared) * (mixer.d_conv - 1),
         step_flop=6 * heads * held,
         scan_flop=heads * (mixer.chunk * (mixer.d_state + mixer.head_dim) + 4 * held),
+        decays=heads * mixer.chunk / 2,
     )
 
 
@@ -97,6 +106,7 @@ def _linear(mixer: LinearAttention, shard: Shard) -> Widths:
         state=heads * held + (2 * keys + values) * (taps - 1),
         step_flop=7 * heads * held,
         scan_flop=heads * (mixer.chunk * (3 * mixer.key_dim + 2 * mixer.value_dim) + 6 * held),
+        decays=heads * mixer.chunk / 2,
     )
 
 
@@ -143,6 +153,8 @@ def before(mixer: Recurrent, d_model: Number, tokens: Number, shard: Shard) -> t
             flop=2 * tokens * width.convolved * width.taps,
             weight_bytes=width.convolved * width.taps * size.weights,
             activation_bytes=2 * tokens * width.convolved * size.activations,
+            products=False,
+            elements=Elements(tokens * width.convolved, 2 * width.taps),
         ),
     ]
     operators += [linear(name, tokens, rank, out, size) for name, rank, out in widened(mixer, shard)]
@@ -157,15 +169,27 @@ def before(mixer: Recurrent, d_model: Number, tokens: Number, shard: Shard) -> t
 def kernel(mixer: Recurrent, visit: Prefill | DecodeStep, shard: Shard) -> Operator:
     """The recurrence: states read and written once a pass, its inputs and output moved once."""
     size, width = shard.size, widths(mixer, shard)
-    each = width.step_flop if isinstance(visit, DecodeStep) else width.scan_flop
+    decoding = isinstance(visit, DecodeStep)
+    chunks = width.decays is not None and not decoding
+    each = width.step_flop if decoding else width.scan_flop
     states = visit.states_read + visit.states_written
     return Operator(
         name="scan",
         kind="scan",
         flop=visit.tokens * each,
+        products=chunks,
+        elements=_elements(width, visit.tokens, decoding=decoding),
         kv_bytes=states * width.state * size.kv,
         activation_bytes=visit.tokens * (width.projected + width.out) * size.activations,
     )
+
+
+def _elements(width: Widths, tokens: Number, *, decoding: bool) -> Elements:
+    """The recurrence step by step; of one made of products the decays inside each chunk, each a difference of
+    sums, its exponential and a product."""
+    if decoding or width.decays is None:
+        return Elements(tokens, width.step_flop, width.step_functions)
+    return Elements(tokens * width.decays, 2, 1)
 
 
 def after(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine.counts.ops import Operator, Shard, elementwise, gather, linear
+from genzcli.engine.counts.ops import Elements, Operator, Shard, elementwise, gather, linear
 from genzcli.numeric import maximum
 from genzcli.spec.model import Block, LayerEmbedding, Model, Streams
 
@@ -43,15 +43,16 @@ def _streams(streams: Streams, d_model: Number, tokens: Number, shard: Shard) ->
     n = streams.count
     share = shard.tp if shard.sp else 1
     if streams.rule == "altup":
-        moved = 4 * (n - 1) * tokens * d_model
+        moved = 4 * (n - 1) * tokens * d_model / share
         return [
             linear("streams map", tokens, d_model, n, shard.size),
-            elementwise("streams", moved / share, shard.size),
+            elementwise("streams", moved, shard.size, work=Elements(moved, 2)),  # a multiply-add each
         ]
     mapped = linear("streams map", _SITES * tokens, n * d_model, n * (n + 2), shard.size)
+    moved = _SITES * 3 * (n - 1) * tokens * d_model / share
     return [
         mapped.replace(weight_bytes=_SITES * mapped.weight_bytes),
-        elementwise("streams", _SITES * 3 * (n - 1) * tokens * d_model / share, shard.size),
+        elementwise("streams", moved, shard.size, work=Elements(moved, 2)),
     ]
 
 

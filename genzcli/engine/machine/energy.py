@@ -13,10 +13,25 @@ if TYPE_CHECKING:
 
 
 def chip_power_w(platform: Platform) -> Number | None:
-    """Peak power of one chip: its share of the platform's where that is known, else its own."""
+    """Peak power of one chip: its share of the platform's where that is known, else its own and a share of
+    the hosts' where these are."""
     if platform.power_w is not None:
         return platform.power_w / platform.chips
-    return platform.chip.power_w
+    own, hosts = platform.chip.power_w, platform.host_power_w
+    return own if own is None or hosts is None else own + hosts / platform.chips
+
+
+#: What a chip's power may stand for, the first two being all that the platform draws.
+PLATFORM, CHIPS_AND_HOSTS, CHIPS = "platform", "chips and hosts", "chips"
+
+
+def power_basis(platform: Platform) -> str | None:
+    """Whose power `chip_power_w` shares out; None where it is unknown."""
+    if platform.power_w is not None:
+        return PLATFORM
+    if platform.chip.power_w is None:
+        return None
+    return CHIPS if platform.host_power_w is None else CHIPS_AND_HOSTS
 
 
 def chip_price_usd_per_hour(platform: Platform) -> Number | None:

@@ -9,8 +9,8 @@ from genzcli.engine.counts import blocks, cross, lora, mixers, residual, towers
 from genzcli.engine.counts.lora import Adapters
 from genzcli.engine.counts.ops import Bytes, Shard
 from genzcli.engine.counts.stages import Stage, stages
-from genzcli.engine.machine.placement import Limit, Need, Storage, limits, place
-from genzcli.engine.result import Memory
+from genzcli.engine.machine.placement import Limit, Need, Storage, contents, limits, place
+from genzcli.engine.result import Content, Memory
 from genzcli.numeric import ceil, floor, maximum, minimum, where
 from genzcli.spec.dtype import Precision
 from genzcli.spec.model import Model
@@ -238,8 +238,24 @@ def fit(
         deficit_bytes=short,
         max_batch=most * demand.groups,
         tiers=place(worst, storage)[0],
+        contents=_contents(worst, storage),
     )
     return held, needs
+
+
+def _contents(worst: Need, storage: Storage) -> dict[str, Content]:
+    """What lies where, with what each memory offers."""
+    inside = contents(worst, storage)
+    return {
+        shelf.name: Content(
+            weights_bytes=inside[shelf.name].weights,
+            kv_bytes=inside[shelf.name].held,
+            activations_bytes=inside[shelf.name].activations,
+            capacity_bytes=shelf.capacity,
+            bandwidth_bytes_per_s=shelf.bandwidth,
+        )
+        for shelf in storage.shelves
+    }
 
 
 def _with(line: Slope, draft: Slope | None) -> Slope:

@@ -145,18 +145,36 @@ def place(need: Need, storage: Storage) -> tuple[dict[str, Number], Streams]:
     """
     if len(storage.shelves) == 1 and not storage.stated:
         return _alone(need, storage)
+    used, spreads = _laid(need, storage)
+    return used, Streams(
+        **{kind: _seconds_a_byte(spread, storage.shelves) for kind, spread in spreads.items()}
+    )
+
+
+def contents(need: Need, storage: Storage) -> dict[str, Need]:
+    """What lies in each memory, fastest first, under the same placement; the reserve is not among it."""
+    if len(storage.shelves) == 1 and not storage.stated:
+        return {storage.shelves[0].name: need}
+    _, spreads = _laid(need, storage)
+    return {
+        shelf.name: Need(**{kind: getattr(need, kind) * spread[index] for kind, spread in spreads.items()})
+        for index, shelf in enumerate(storage.shelves)
+    }
+
+
+def _laid(need: Need, storage: Storage) -> tuple[dict[str, Number], dict[str, list[Number]]]:
+    """Bytes in use of each memory, and the share of each kind of tensor that lies in each."""
     room = [shelf.capacity * (1 - storage.reserve) for shelf in storage.shelves]
     used = {shelf.name: shelf.capacity * storage.reserve for shelf in storage.shelves}
-    seconds: dict[str, Number] = {}
+    spreads: dict[str, list[Number]] = {}
     for kind, shares in storage.stated.items():
-        spread: list[Number] = [shares.get(shelf.name, 0.0) for shelf in storage.shelves]
-        for index, (shelf, share) in enumerate(zip(storage.shelves, spread, strict=True)):
+        spreads[kind] = [shares.get(shelf.name, 0.0) for shelf in storage.shelves]
+        for index, (shelf, share) in enumerate(zip(storage.shelves, spreads[kind], strict=True)):
             here = getattr(need, kind) * share
             room[index] = maximum(room[index] - here, 0)
             used[shelf.name] = used[shelf.name] + here
-        seconds[kind] = _seconds_a_byte(spread, storage.shelves)
-    _pour(need, storage, room, used, seconds)
-    return used, Streams(**seconds)
+    _pour(need, storage, room, used, spreads)
+    return used, spreads
 
 
 def _alone(need: Need, storage: Storage) -> tuple[dict[str, Number], Streams]:
@@ -167,7 +185,11 @@ def _alone(need: Need, storage: Storage) -> tuple[dict[str, Number], Streams]:
 
 
 def _pour(
-    need: Need, storage: Storage, room: list[Number], used: dict[str, Number], seconds: dict[str, Number]
+    need: Need,
+    storage: Storage,
+    room: list[Number],
+    used: dict[str, Number],
+    laid: dict[str, list[Number]],
 ) -> None:
     """What has no stated place, laid end to end over the rooms of the open memories."""
     rows = [[kind for kind in row if kind not in storage.stated] for row in _ORDERS[storage.policy]]
@@ -188,8 +210,7 @@ def _pour(
             start = start + size
         below = above
     for kinds, spread in zip(rows, spreads, strict=True):
-        for kind in kinds:
-            seconds[kind] = _seconds_a_byte(spread, storage.shelves)
+        laid.update(dict.fromkeys(kinds, spread))
 
 
 def _seconds_a_byte(shares: list[Number], shelves: tuple[Shelf, ...]) -> Number:

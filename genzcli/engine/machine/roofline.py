@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from genzcli.engine.counts.ops import Operator
 from genzcli.engine.machine.systolic import cycles
 from genzcli.numeric import ceil, clip, corner, is_array, maximum, minimum, where
-from genzcli.spec.hardware import Chip, Systolic
+from genzcli.spec.hardware import Chip, Systolic, Vector
 from genzcli.spec.noun import Noun, noun, ratio, text
 from genzcli.spec.profile import OperatorFit, Profile
 
@@ -66,6 +66,7 @@ class Rates(Noun):
     longest: Number = ratio("longest context the model takes", default=math.inf)
     cache: Cache | None = noun(Cache, "the last cache before memory", default=None)
     array: Systolic | None = noun(Systolic, "shape of the matrix unit", default=None)
+    vector: Vector | None = noun(Vector, "units for what is no matrix product", default=None)
 
 
 class Parts:
@@ -242,6 +243,20 @@ def array_s(operator: Operator, array: Systolic, flop_per_s: Number) -> Number:
     return cycles(array, m, n, k, operator.groups) * per_cycle / flop_per_s
 
 
+def vector_s(operator: Operator, vector: Vector) -> Number:
+    """Seconds that vector units take at their peaks: elements x max(FLOP / peak, functions / their rate).
+
+    Arithmetic and functions have pipes of their own.
+    """
+    if operator.elements is None:
+        return 0.0
+    number, flop, functions = operator.elements
+    each = flop / vector.peak_flop_per_s
+    if vector.functions_flop_per_s is not None:
+        each = maximum(each, functions / vector.functions_flop_per_s)
+    return number * each
+
+
 def _stays(between: Number, cache: Cache) -> Number:
     """Share of what was used that is still there: all up to 3/4 of the capacity, nothing from 3/2 on.
 
@@ -286,8 +301,8 @@ def time(operator: Operator, rates: Rates) -> Parts:
 
     Tc = FLOP / (peak eff_c), Tm = sum over tensors of bytes x seconds a byte / eff_m. With p = inf
     this is the GenZ paper's equation 1. `OperatorFit` says what tiles, fill and cache add. On a systolic
-    chip a GEMM takes no less than its array's cycles. Decode attention that is not split (`Unsplit`) has
-    constants of its own.
+    chip a GEMM takes no less than its array's cycles, and nothing less than its work on vector units, where
+    these are known. Decode attention that is not split (`Unsplit`) has constants of its own.
     """
     usual = _under(operator, rates, fit_for(rates.profile, operator.kind, rates.phase, rates.dtype))
     rule = rates.profile.unsplit
@@ -298,28 +313,42 @@ def time(operator: Operator, rates: Rates) -> Parts:
     return _under(operator, rates, fit, crowded).where(operator.rows > rule.above, usual)
 
 
+def _compute_s(operator: Operator, flop: Number, vector: Number, rates: Rates, fit: OperatorFit) -> Number:
+    """Seconds of matrix products, and of vector units where their work does not hide behind these.
+
+    A recurrence takes the matrix peak where nothing is known of vector units, and none of it where it is.
+    """
+    compute: Number = 0.0
+    if operator.products or rates.vector is None:
+        compute = flop / (rates.flop_per_s * fit.compute_efficiency)
+    return compute if fit.vector_efficiency is None else compute + vector / fit.vector_efficiency
+
+
 def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 1.0) -> Parts:
     """The time under one set of constants, where the cache is read `slower` times as slowly."""
     flop, kv = _whole_tiles(operator, fit)
     if rates.phase == "decode":
         # A block of its own for each query head reads keys and values again.
         kv = kv * (1.0 + (operator.sharing - 1.0) * (1.0 - fit.kv_reuse)) * slower
-    compute = flop / (rates.flop_per_s * fit.compute_efficiency)
+    vector = 0.0 if rates.vector is None else vector_s(operator, rates.vector)
+    compute = _compute_s(operator, flop, vector, rates, fit)
     memory = _memory_s(operator, kv, rates, fit)
     moves = not is_array(compute) and compute == 0  # corner(0, Tm) is Tm, to the last bit
     both = memory if moves else corner(compute, memory, fit.corner)
     if fit.lanes is not None:
         both = both / _fill(operator, fit, fit.lanes)
     bound = False if moves else compute > memory
-    if rates.array is not None:
-        array = array_s(operator, rates.array, rates.flop_per_s)
-        bound = maximum(compute, array) > memory
-        both = maximum(both, array)
+    if rates.array is not None or rates.vector is not None:
+        least = vector
+        if rates.array is not None:
+            least = maximum(vector, array_s(operator, rates.array, rates.flop_per_s))
+        bound = maximum(compute, least) > memory
+        both = maximum(both, least)
     return Parts(
         compute=where(bound, both, 0.0),
         memory=where(bound, 0.0, both),
         overhead=fit.fixed_s + fit.per_k_s * operator.reduction,
-        busy_compute=compute,
+        busy_compute=compute if rates.vector is None else maximum(compute, vector),
         busy_memory=memory,
         flop=operator.flop,
     )

@@ -158,6 +158,7 @@ def _setting(
             profile=scenario.profile,
             cache=cache_of(chip, held.weights + held.held),
             array=chip.array,
+            vector=chip.vector,
             longest=scenario.model.max_context or math.inf,
             **streams._asdict(),
         ),

@@ -23,7 +23,7 @@ from engine_samples import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genzcli.engine.machine.placement import Need, Shelf, Storage, place
+from genzcli.engine.machine.placement import Need, Shelf, Storage, contents, place
 from genzcli.errors import PlanError
 from genzcli.spec.hardware import Platform, Processor, Tier
 from genzcli.spec.model import Block, Mamba2, Mlp, SideBySide
@@ -218,3 +218,38 @@ def test_sparse_storage_is_never_larger_than_dense() -> None:
     dense_bytes = answer().memory.weights_bytes
     assert answer(weight_density=0.99).memory.weights_bytes == dense_bytes
     assert answer(weight_density=0.5).memory.weights_bytes < dense_bytes
+
+
+def test_what_lies_where_by_hand() -> None:
+    """10 of activations and 40 of 60 weights in the first 50 bytes, the rest and the cache behind."""
+    storage = Storage(shelves=shelves(50, 100))
+    found = contents(NEED, storage)
+    assert [round(size, 9) for size in found["t0"]] == [40, 0, 10, 0]
+    assert [round(size, 9) for size in found["t1"]] == [20, 30, 0, 0]
+
+
+@given(
+    sizes=st.lists(st.floats(1, 200), min_size=1, max_size=4),
+    needs=st.tuples(*[st.floats(0, 100)] * 4),
+    policy=st.sampled_from(("weights-first", "kv-first", "by-layer")),
+)
+def test_what_lies_where_adds_up(
+    sizes: list[float], needs: tuple[float, float, float, float], policy: str
+) -> None:
+    storage = Storage(shelves=shelves(*sizes), policy=policy)
+    inside, (used, _) = contents(Need(*needs), storage), place(Need(*needs), storage)
+    for name, size in used.items():
+        assert inside[name].total == pytest.approx(size, abs=1e-9)
+    for index, need in enumerate(needs):
+        assert sum(float(held[index]) for held in inside.values()) == pytest.approx(need, abs=1e-9)
+
+
+def test_the_answer_says_what_lies_where() -> None:
+    """0.1 GB on the chip hold activations and the first weights, the host the rest."""
+    tiny = chip(memory={"hbm": Tier(capacity_bytes=1e8, bandwidth_bytes_per_s=1e12)})
+    there = answer(on=with_host().replace(chip=tiny), offload=("host",)).memory
+    near, far = there.contents["hbm"], there.contents["host"]
+    assert near.weights_bytes + far.weights_bytes == pytest.approx(there.weights_bytes)
+    assert far.kv_bytes == pytest.approx(there.kv_bytes)
+    assert near.activations_bytes == pytest.approx(there.activations_bytes)
+    assert (near.bandwidth_bytes_per_s, far.bandwidth_bytes_per_s) == (1e12, 5e10)
