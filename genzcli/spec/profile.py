@@ -104,6 +104,9 @@ class CollectiveFit(Noun):
         Way, "algorithms with protocols by name; the physical algorithms if there are none", default={}
     )
     pipelined: bool = flag("pieces of a message are on several levels at once", default=False)
+    shared: bool = flag(
+        "of a level: all chips of one member of it share one link, as over sockets of the host", default=False
+    )
 
 
 class Unsplit(Noun):

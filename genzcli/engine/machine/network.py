@@ -53,14 +53,16 @@ def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number
     return tuple(result)
 
 
-def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -> Wire:
-    """The level as this group uses it.
+def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit, within: Number = 1) -> Wire:
+    """The level as this group uses it; each of its members holds `within` chips.
 
     A ring that the group does not close is a chain, as a mesh is: one direction carries the way back. Members
     `stride` apart on a ring share its links with the groups between them. Calibration takes its
     share of the bandwidth here.
     """
     chip = level.chip_bandwidth_bytes_per_s * fit.efficiency
+    if fit.shared:
+        chip = chip / within
     hop: Number = HOPS[level.topology] * level.latency_s
     peer = chip
     if level.topology == "fully-connected":
@@ -94,11 +96,12 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     total, names = NOTHING, []
     buffer = payload
     shares = spans(group, levels)
+    chips = _chips_within(levels)
     for position, (level, (members, stride)) in enumerate(zip(levels, shares, strict=True)):
         if not is_array(members) and members == 1:
             continue  # nothing to do on this level, whatever the sizes
         fit = _fit(profile, level.name, kind)
-        wire = wire_of(level, members, stride, fit)
+        wire = wire_of(level, members, stride, fit, chips[position])
         outer = _beyond(shares[position + 1 :])
         cost, name = _on_level(kind, wire, buffer, outer, fit)
         total = _joined(total, cost.when(members > 1), _fit(profile, "", kind))
@@ -136,8 +139,9 @@ def _over_all_axes(
     together: Number = 0.0  # bandwidth of all axes in use
     everybody: Number = 1
     torus: Flag = True
-    for level, (members, stride) in zip(platform.levels, shares, strict=True):
-        wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
+    chips = _chips_within(platform.levels)
+    for level, (members, stride), within in zip(platform.levels, shares, chips, strict=True):
+        wire = wire_of(level, members, stride, _fit(profile, level.name, kind), within)
         together = together + where(members > 1, wire.bytes_per_s, 0.0)
         everybody = everybody * members
         if level.topology not in LINES:
@@ -166,8 +170,9 @@ def hops(payload: Number, boundaries: range, stride: Number, platform: Platform,
         crossing: Number = 0
         for here, before in zip(held, inner, strict=True):
             crossing = crossing + here - before
-        wire = wire_of(level, 2, maximum(1, ceil(stride / within)), _fit(profile, level.name, "send-recv"))
-        cost = point_to_point(wire, payload, _fit(profile, level.name, "send-recv"))
+        fit = _fit(profile, level.name, "send-recv")
+        wire = wire_of(level, 2, maximum(1, ceil(stride / within)), fit, minimum(stride, within))
+        cost = point_to_point(wire, payload, fit)
         route = _fitted("send-recv", cost, payload, Group(size=2), profile, level.name)
         time, transfer = time + route.time_s * crossing, transfer + route.transfer_s * crossing
         if not is_array(crossing) and crossing:
@@ -180,6 +185,14 @@ def _holds(reach: Number, boundary: int, stride: Number) -> Number:
     """1 where both stages of a boundary lie in one group of `reach` chips."""
     start, end = boundary * stride, (boundary + 2) * stride - 1
     return where(floor(start / reach) == floor(end / reach), 1, 0)
+
+
+def _chips_within(levels: tuple[Level, ...]) -> list[Number]:
+    """Chips in one member of each level."""
+    chips: list[Number] = [1]
+    for level in levels:
+        chips.append(chips[-1] * level.size)
+    return chips[:-1]
 
 
 def _beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:
