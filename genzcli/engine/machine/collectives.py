@@ -210,9 +210,7 @@ def fastest(
     return _least(_ways(collective, wire, m, fit) or _plain(collective, wire, m), fit)
 
 
-def _least(
-    options: list[tuple[str, Cost]], fit: CollectiveFit
-) -> tuple[Cost, Number, tuple[str, ...]]:
+def _least(options: list[tuple[str, Cost]], fit: CollectiveFit) -> tuple[Cost, Number, tuple[str, ...]]:
     """The option that takes the least time, element by element, its index, and the names of all."""
     best, index = options[0][1], cast("Number", 0)
     least = best.fitted_s(fit) if options[1:] else 0.0

@@ -30,6 +30,17 @@ class Route(NamedTuple):
     transfer_s: Number  # the part in which links are busy
     detail: str  # algorithm per level, when there is one scenario
 
+    def when(self, condition: Flag, other: Route | None = None) -> Route:
+        """This one where the condition holds, elsewhere the other, or nothing."""
+        time, transfer, detail = other or (0.0, 0.0, self.detail)
+        if is_array(condition):
+            detail = ""
+        return Route(
+            where(condition, self.time_s, time),
+            where(condition, self.transfer_s, transfer),
+            self.detail if not is_array(condition) and condition else detail,
+        )
+
 
 def extended(platform: Platform, chips: Number) -> Platform:
     """The platform as `chips` chips need it: what joins several of it becomes its outermost level."""
@@ -96,15 +107,15 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     total, names = NOTHING, []
     buffer = payload
     shares = spans(group, levels)
-    chips = _chips_within(levels)
+    chips = chips_within(levels)
     for position, (level, (members, stride)) in enumerate(zip(levels, shares, strict=True)):
         if not is_array(members) and members == 1:
             continue  # nothing to do on this level, whatever the sizes
-        fit = _fit(profile, level.name, kind)
+        fit = fit_of(profile, level.name, kind)
         wire = wire_of(level, members, stride, fit, chips[position])
-        outer = _beyond(shares[position + 1 :])
+        outer = beyond(shares[position + 1 :])
         cost, name = _on_level(kind, wire, buffer, outer, fit)
-        total = _joined(total, cost.when(members > 1), _fit(profile, "", kind))
+        total = _joined(total, cost.when(members > 1), fit_of(profile, "", kind))
         if not is_array(members) and members > 1:
             names.append(f"{level.name} {name} x{members:g}")
         if kind != "all-to-all":
@@ -134,14 +145,14 @@ def _over_all_axes(
     Each part goes round the axes in another order: m (P - 1) / P over the sum of the axes' bandwidths
     (twice for an all-reduce), P being all members, where one axis after the other would leave the rest idle.
     """
-    if sum(level.topology in LINES for level in platform.levels) < 2 or _fit(profile, "", kind).ways:
+    if sum(level.topology in LINES for level in platform.levels) < 2 or fit_of(profile, "", kind).ways:
         return axis_by_axis  # no torus, or a library whose ways say how long an axis takes
     together: Number = 0.0  # bandwidth of all axes in use
     everybody: Number = 1
     torus: Flag = True
-    chips = _chips_within(platform.levels)
+    chips = chips_within(platform.levels)
     for level, (members, stride), within in zip(platform.levels, shares, chips, strict=True):
-        wire = wire_of(level, members, stride, _fit(profile, level.name, kind), within)
+        wire = wire_of(level, members, stride, fit_of(profile, level.name, kind), within)
         together = together + where(members > 1, wire.bytes_per_s, 0.0)
         everybody = everybody * members
         if level.topology not in LINES:
@@ -170,7 +181,7 @@ def hops(payload: Number, boundaries: range, stride: Number, platform: Platform,
         crossing: Number = 0
         for here, before in zip(held, inner, strict=True):
             crossing = crossing + here - before
-        fit = _fit(profile, level.name, "send-recv")
+        fit = fit_of(profile, level.name, "send-recv")
         wire = wire_of(level, 2, maximum(1, ceil(stride / within)), fit, minimum(stride, within))
         cost = point_to_point(wire, payload, fit)
         route = _fitted("send-recv", cost, payload, Group(size=2), profile, level.name)
@@ -187,7 +198,7 @@ def _holds(reach: Number, boundary: int, stride: Number) -> Number:
     return where(floor(start / reach) == floor(end / reach), 1, 0)
 
 
-def _chips_within(levels: tuple[Level, ...]) -> list[Number]:
+def chips_within(levels: tuple[Level, ...]) -> list[Number]:
     """Chips in one member of each level."""
     chips: list[Number] = [1]
     for level in levels:
@@ -195,7 +206,7 @@ def _chips_within(levels: tuple[Level, ...]) -> list[Number]:
     return chips[:-1]
 
 
-def _beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:
+def beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:
     """Members on the levels further out: 1 when this one is the group's outermost."""
     product: Number = 1
     for members, _ in shares:
@@ -226,7 +237,7 @@ def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number, fit: Collect
     return cost, half_names[int(half_index)] if inner else names[int(index)]
 
 
-def _fit(profile: Profile, level: str, kind: str) -> CollectiveFit:
+def fit_of(profile: Profile, level: str, kind: str) -> CollectiveFit:
     """The calibration of a collective on a level: of both, the level, the collective, or the default."""
     fits = profile.collectives
     names = (f"{level}.{kind}", level, kind, "default")
@@ -235,7 +246,7 @@ def _fit(profile: Profile, level: str, kind: str) -> CollectiveFit:
 
 def _fitted(kind: str, cost: Cost, payload: Number, group: Group, profile: Profile, detail: str) -> Route:
     """Apply the stack's base latency and corner; nothing is sent by a group of one or without payload."""
-    fit = _fit(profile, "", kind)
+    fit = fit_of(profile, "", kind)
     time = cost.fitted_s(fit)
     something = where(group.size > 1, payload, 0.0) > 0
     return Route(where(something, time, 0.0), where(something, cost.transfer_s, 0.0), detail)
