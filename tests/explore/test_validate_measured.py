@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import math
 import os
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -195,49 +193,3 @@ def test_every_row_has_a_time_and_an_eager_framework_is_near_what_can_be_said() 
     for hardware, most in limits.items():
         error = found[hardware]
         assert error is not None and error < most, hardware
-
-
-def _disorder(grid: list[list[float]]) -> float:
-    """Least sum of |error| of any function that falls neither along a row nor down a column.
-
-    One threshold after the other: what lies above it is a staircase, and the best one a minimum over paths.
-    """
-    levels = sorted({value for row in grid for value in row})
-    total = 0.0
-    for low, high in pairwise(levels):
-        best = [0.0] * (len(grid[0]) + 1)
-        for row in grid:
-            wrong = [sum((i >= start) != (v > low) for i, v in enumerate(row)) for start in range(len(best))]
-            reach = math.inf
-            for start in range(len(best) - 1, -1, -1):  # a step starts no later than that of the row above
-                reach = min(reach, best[start])
-                best[start] = reach + wrong[start]
-        total += (high - low) * min(best)
-    return total
-
-
-def test_disorder_by_hand() -> None:
-    assert _disorder([[1, 2, 3]]) == 0
-    assert _disorder([[3, 1, 2]]) == 2  # 1, 1, 2 or 2, 2, 2
-    assert _disorder([[5, 5], [1, 5]]) == 4
-    assert _disorder([[1, 5], [2, 4]]) == 1
-
-
-@pytest.mark.skipif(not DATA.is_file(), reason="GENZ_DATA has no collectives_measured.csv")
-def test_eager_launches_on_a100_are_out_of_order_by_more_than_the_target() -> None:
-    """No model in which more bytes or more ranks take no less time comes below 10 %; nccl-tests leave 1 %."""
-
-    def floor(hardware: str) -> float:
-        series: dict[tuple[str, ...], dict[int, list[tuple[float, float]]]] = {}
-        for row, _ in _measured():
-            cells = row.cells
-            if cells["hardware"] != hardware or not cells["latency_us"]:
-                continue
-            key = tuple(cells[name] for name in ("library", "fabric", "collective", "dtype", "nodes"))
-            point = float(cells["message_bytes"]), math.log(float(cells["latency_us"]))
-            series.setdefault(key, {}).setdefault(int(cells["num_chips"]), []).append(point)
-        grids = [[[t for _, t in sorted(one[p])] for p in sorted(one)] for one in series.values()]
-        return math.expm1(sum(map(_disorder, grids)) / sum(len(row) for grid in grids for row in grid))
-
-    assert 0.10 < floor("A100 SXM 80GB (DGX)") < 0.11
-    assert floor("NVIDIA A100-SXM4-80GB") < 0.02

@@ -26,8 +26,8 @@ CELLS = {
 }
 #: FP8 with an FP32 scale for 128 values, and BF16: bytes of a token of 7168 values.
 FP8, BF16 = 7168 * (1 + 1 / 32), 7168 * 2.0
-#: Low-latency kernels of DeepEP V1 on 8 to 64 H800 (docs/legacy.md of deepseek-ai/DeepEP), which no constant was
-#: fitted to. Chips, microseconds of dispatch and of combine.
+#: Low-latency kernels of DeepEP V1 on 8 to 64 H800 (docs/legacy.md of deepseek-ai/DeepEP), to which none
+#: of its constants was fitted: chips, microseconds of dispatch and of combine.
 LOW_LATENCY = ((8, 77, 114), (16, 118, 195), (32, 155, 273), (64, 173, 314))
 
 

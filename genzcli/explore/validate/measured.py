@@ -26,6 +26,7 @@ _COLLECTIVES = {
     "allgather": "all-gather",
     "reducescatter": "reduce-scatter",
     "alltoall": "all-to-all",
+    "allall": "all-to-all",  # all2all
     "sendrecv": "send-recv",
 }
 #: Words in a library's name and the stack of its profile; the first that is found counts.
