@@ -40,6 +40,17 @@ share one way to the other node, at 5 GB/s. DeepEP's eight low-latency times on 
 constant was fitted, are 7 % off.
 """
 
+SERVING = """
+Serving stacks have two constants for all their collectives, a launch and a share of the bandwidth, fitted
+with the rest to runs of whole servers. What these say of an all-reduce of 16 KiB to 64 MiB, beside what the
+stack's own kernel takes alone on 4 and 8 chips: the same mean, and the bias.
+
+| profile | kernel | rows | off | bias |
+|---|---|---|---|---|
+"""
+#: Stacks, and the libraries whose all-reduces they run.
+STACKS = (("vllm", "vllm custom all-reduce"), ("tensorrt-llm", "trtllm custom all-reduce"))
+
 #: What makes a series of sizes and counts: everything but those two.
 SERIES = ("fabric", "collective", "dtype", "version", "nodes")
 
@@ -78,6 +89,32 @@ def section(rows: Sequence[Row]) -> Iterator[str]:
         )
         yield f"| {hardware} | {library} | {len(points)} | {error} | {floors} |\n"
     yield TAIL
+    yield SERVING
+    for stack, library in STACKS:
+        for name in ("NVIDIA H100 80GB HBM3", "NVIDIA B200"):
+            yield serving(rows, stack, library, name)
+
+
+def serving(rows: Sequence[Row], stack: str, library: str, hardware: str) -> str:
+    """The line of a serving stack's profile on one chip."""
+    catalog = Catalog()
+    chip = catalog.hardware(hardware.split()[1].lower())[0].chip
+    profile = catalog.profile(stack, chip, "continuous")
+    kept = [
+        row
+        for row in rows
+        if (row.cells["hardware"], row.cells["library"]) == (hardware, library)
+        and row.count("num_chips") > 2
+        and 2**14 <= row.number("message_bytes") <= 2**26
+    ]
+    said = KIND.predict(kept, Setting(catalog, profiles=(profile,)))
+    ratios = [
+        math.log(found.values["latency_us"] / row.number("latency_us"))
+        for row, found in zip(kept, said, strict=True)
+    ]
+    bias = math.expm1(sum(ratios) / len(ratios)) * 100
+    error = percent([abs(ratio) for ratio in ratios])
+    return f"| {profile.name} | {library} | {len(kept)} | {error} | {bias:+.0f} |\n"
 
 
 def points_of(rows: Sequence[Row]) -> dict[tuple[str, str], list[Point]]:
