@@ -3,7 +3,8 @@
     GENZ_DATA=folder python benchmarks/accuracy.py [docs/accuracy.md]
 
 The folder holds `e2e/llm_inference_bench.csv` and, where there is one, `e2e/nvidia_agg.csv`, with the
-columns that `genz validate` reads. Fits that leave out models, counts of chips and chips take minutes.
+columns that `genz validate` reads; beside `e2e` there may be `collectives_measured.csv`. Fits that leave out
+models, counts of chips and chips take minutes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import collectives
 import numpy as np
 
 from genzcli.catalog.load import Catalog
@@ -96,6 +98,8 @@ def main(output: Path) -> None:
     text += "".join(chips(unseen))
     if (folder / SERVERS).exists():
         text += "".join(servers(read(folder / SERVERS)))
+    if (measured_collectives := folder.parent / "collectives_measured.csv").exists():
+        text += "".join(collectives.section(read(measured_collectives)))
     output.write_text(text + "\n" + WRONG, encoding="utf-8")
 
 

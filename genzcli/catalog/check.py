@@ -226,6 +226,8 @@ def _profile(noun: Profile) -> tuple[str, str] | None:
     for name, fit in noun.collectives.items():
         if fit.ways and all(way.most_bytes is not None for way in fit.ways.values()):
             return f"every way of {name!r} ends at a size", "leave `most` out of one"
+        if fit.exchanges and not name.endswith("all-to-all"):
+            return f"{name!r} has exchanges", "they are of `all-to-all`, or `level.all-to-all`"
     return None
 
 

@@ -91,6 +91,23 @@ class Way(Noun):
     )
 
 
+class Exchange(Noun):
+    """One of the kernels that bring tokens to their experts over several levels: base + hops + bytes part.
+
+    A copy a member is passed on inside it: few bytes outside, but counts go ahead. Levels are busy at once.
+    """
+
+    copies: str = choice(
+        "who gets a copy of a token: each member of a level that holds one of its experts, each such chip,"
+        " or each expert",
+        "member",
+        "chip",
+        "expert",
+    )
+    base_s: Number = quantity("s", "launch, and what precedes the first byte", least=0, default=0.0)
+    efficiency: Number = ratio("share of what the levels give to all-to-alls", above=0, most=1, default=1.0)
+
+
 class CollectiveFit(Noun):
     """Time of a collective: `corner(latency part + base, bytes part / efficiency)`.
 
@@ -103,7 +120,16 @@ class CollectiveFit(Noun):
     ways: Mapping[str, Way] = nouns(
         Way, "algorithms with protocols by name; the physical algorithms if there are none", default={}
     )
+    exchanges: Mapping[str, Exchange] = nouns(
+        Exchange,
+        "of all-to-alls whose outermost level this is: kernels for tokens of a mixture of experts, by name; a"
+        " plain all-to-all of a copy a chip if there are none",
+        default={},
+    )
     pipelined: bool = flag("pieces of a message are on several levels at once", default=False)
+    shared: bool = flag(
+        "of a level: all chips of one member of it share one link, as over sockets of the host", default=False
+    )
 
 
 class Unsplit(Noun):

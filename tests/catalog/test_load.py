@@ -175,6 +175,15 @@ def test_the_most_specific_profile(write: Writer) -> None:
         catalog.profile("fast", lone)
     with pytest.raises(UnknownNameError, match="did you mean fast"):
         catalog.profile("fsat", toy)
+    write(
+        "hardware/profiles/fast-twins.yaml",
+        PROFILE.format(name="fast-twins", stack="fast", applies="one, two"),
+    )
+    write(
+        "hardware/profiles/fast-er-two.yaml",
+        PROFILE.format(name="fast-er-two", stack="fast-er", applies="two"),
+    )
+    assert Catalog().profile("fast", toy.replace(name="two")).name == "fast-twins"
     path = write("own.yaml", PROFILE.format(name="own", stack="own", applies="lone"))
     assert catalog.profile(str(path), toy).name == "own"
 

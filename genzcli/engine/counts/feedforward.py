@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine.counts.ops import (
     Collective,
+    Copies,
     Operator,
     Shard,
     activated,
@@ -13,7 +14,7 @@ from genzcli.engine.counts.ops import (
     linear,
     reduce_over_tp,
 )
-from genzcli.engine.counts.routing import Load, Routing, busiest_rank, copies
+from genzcli.engine.counts.routing import Load, Routing, busiest_rank, copies, picks
 from genzcli.numeric import maximum, where
 from genzcli.spec.model import FeedForward, Mlp, Moe
 
@@ -100,9 +101,19 @@ def dispatch(
     owned = where(shard.dp > 1, tokens / shard.tp, 0) * d_model * shard.size.activations
     sent = owned * copies(part, shard, routing)
     return (
-        Collective(kind="all-to-all", group="ep", bytes=sent),
+        _exchange(owned, sent, part, shard, routing),
         Collective(kind="all-gather", group="expert-tp", bytes=sent * shard.expert_tp),
     )
+
+
+def _exchange(owned: Number, sent: Number, part: Moe, shard: Shard, routing: Routing) -> Collective:
+    """`owned` bytes of tokens on their way to the experts' ranks, or back."""
+
+    def members(groups: Number) -> Number:
+        return owned * copies(part, shard.replace(ep=groups), routing)
+
+    by = Copies(members=members, experts=owned * picks(part, shard, routing))
+    return Collective(kind="all-to-all", group="ep", bytes=sent, copies=by)
 
 
 def combine(
@@ -111,12 +122,13 @@ def combine(
     """The way back. With dp = 1 every chip already holds every token and one all-reduce sums the experts."""
     payload = tokens * d_model * shard.size.activations
     alone = where(shard.dp > 1, 0, payload)
-    sent = where(shard.dp > 1, payload / shard.tp, 0) * copies(part, shard, routing)
+    owned = where(shard.dp > 1, payload / shard.tp, 0)
+    sent = owned * copies(part, shard, routing)
     everywhere = reduce_over_tp(alone / shard.size.activations, shard)
     return (
         *everywhere,
         Collective(kind="reduce-scatter", group="expert-tp", bytes=sent * shard.expert_tp),
-        Collective(kind="all-to-all", group="ep", bytes=sent),
+        _exchange(owned, sent, part, shard, routing),
         Collective(kind="all-gather", group="tp", bytes=where(shard.dp > 1, payload, 0)),
     )
 

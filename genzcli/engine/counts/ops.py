@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.numeric import ceil, maximum, minimum, where
@@ -13,12 +14,20 @@ if TYPE_CHECKING:
     from genzcli.numeric import Number
 
 
+class Copies(NamedTuple):
+    """Bytes of the tokens that a chip sends to experts, by who gets a copy of one."""
+
+    members: Callable[[Number], Number]  # each of so many groups of chips that holds one of its experts
+    experts: Number  # each of its experts
+
+
 class Collective(Noun):
     """What an operator sends when it is done: the whole, unsharded buffer and the group it goes round."""
 
     kind: str = text("all-reduce, all-gather, reduce-scatter, all-to-all, send-recv")
     group: str = text("tp, ep, expert-tp or pp")
     bytes: Number = ratio("whole buffer of one member (an all-gather's shard is bytes / size)")
+    copies: Copies | None = other("tokens to experts: bytes if others got the copies", default=None)
 
 
 class Elements(NamedTuple):

@@ -184,6 +184,18 @@ def copies(moe: Moe, shard: Shard, routing: Routing) -> Number:
     return count * routing.imbalance
 
 
+def picks(moe: Moe, shard: Shard, routing: Routing) -> Number:
+    """Copies of a token where each of its K experts gets one: what the busiest rank takes in, times ep."""
+    match routing.rule:
+        case "power-law":
+            count: Number = _skewed(moe, 1, shard, routing.alpha).pairs * shard.ep
+        case "worst":
+            count = moe.experts_per_token * shard.ep
+        case _:
+            count = moe.experts_per_token
+    return count * routing.imbalance
+
+
 def _ranks_visited(moe: Moe, ep: Number) -> Number:
     """Expected ranks that hold one of K experts drawn at random."""
     missed: Number = 1.0

@@ -207,7 +207,11 @@ def fastest(
     Fastest by the time that the calibration makes of its two parts; among the ways of the library where the
     calibration knows them, else among the physical algorithms.
     """
-    options = list(_ways(collective, wire, m, fit) or _plain(collective, wire, m))
+    return _least(_ways(collective, wire, m, fit) or _plain(collective, wire, m), fit)
+
+
+def _least(options: list[tuple[str, Cost]], fit: CollectiveFit) -> tuple[Cost, Number, tuple[str, ...]]:
+    """The option that takes the least time, element by element, its index, and the names of all."""
     best, index = options[0][1], cast("Number", 0)
     least = best.fitted_s(fit) if options[1:] else 0.0
     for position, (_, cost) in enumerate(options[1:], start=1):
@@ -226,17 +230,22 @@ def _plain(collective: str, wire: Wire, m: Number) -> list[tuple[str, Cost]]:
 
 
 def _ways(collective: str, wire: Wire, m: Number, fit: CollectiveFit) -> list[tuple[str, Cost]]:
-    """What a library has for this collective on these wires; the ones without a limit of size come first."""
+    """What a library has for this collective on these wires."""
     found = [
-        (f"{algorithm} {name}", along(way, wire, m, ALGORITHMS[collective][algorithm]), way.most_bytes)
+        (f"{algorithm} {name}", along(way, wire, m, ALGORITHMS[collective][algorithm]), way)
         for name, way in fit.ways.items()
         for algorithm in _runnable(way.algorithm, collective, wire)
     ]
-    always = [(name, cost) for name, cost, most in found if most is None]
+    return _allowed(found, m)
+
+
+def _allowed(found: list[tuple[str, Cost, Way]], m: Number) -> list[tuple[str, Cost]]:
+    """The ways that take a buffer of m bytes, the ones without a limit first; none if all have one."""
+    always = [(name, cost) for name, cost, way in found if way.most_bytes is None]
     limited = [
-        (name, Cost(where(m <= most, cost.latency_s, math.inf), cost.transfer_s))
-        for name, cost, most in found
-        if most is not None
+        (name, Cost(where(m <= way.most_bytes, cost.latency_s, math.inf), cost.transfer_s))
+        for name, cost, way in found
+        if way.most_bytes is not None
     ]
     return [*always, *limited] if always else []
 
@@ -274,12 +283,6 @@ def _crowd(pairs: Number, exponent: float) -> Number:
 
 
 def point_to_point(wire: Wire, m: Number, fit: CollectiveFit) -> Cost:
-    """From one chip to another, in the fastest way that the calibration knows."""
-    best = send(wire, m)
-    for position, way in enumerate(fit.ways.values()):
-        cost = along(way, wire, m, send)
-        better = True if position == 0 else cost.total_s < best.total_s
-        best = Cost(
-            where(better, cost.latency_s, best.latency_s), where(better, cost.transfer_s, best.transfer_s)
-        )
-    return best
+    """From one chip to another, in the fastest way that the calibration knows for that many bytes."""
+    options = _allowed([(name, along(way, wire, m, send), way) for name, way in fit.ways.items()], m)
+    return _least(options or [("", send(wire, m))], fit)[0]

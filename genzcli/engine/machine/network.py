@@ -30,6 +30,17 @@ class Route(NamedTuple):
     transfer_s: Number  # the part in which links are busy
     detail: str  # algorithm per level, when there is one scenario
 
+    def when(self, condition: Flag, other: Route | None = None) -> Route:
+        """This one where the condition holds, elsewhere the other, or nothing."""
+        time, transfer, detail = other or (0.0, 0.0, self.detail)
+        if is_array(condition):
+            detail = ""
+        return Route(
+            where(condition, self.time_s, time),
+            where(condition, self.transfer_s, transfer),
+            self.detail if not is_array(condition) and condition else detail,
+        )
+
 
 def extended(platform: Platform, chips: Number) -> Platform:
     """The platform as `chips` chips need it: what joins several of it becomes its outermost level."""
@@ -53,14 +64,16 @@ def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number
     return tuple(result)
 
 
-def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit) -> Wire:
-    """The level as this group uses it.
+def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit, within: Number = 1) -> Wire:
+    """The level as this group uses it; each of its members holds `within` chips.
 
     A ring that the group does not close is a chain, as a mesh is: one direction carries the way back. Members
     `stride` apart on a ring share its links with the groups between them. Calibration takes its
     share of the bandwidth here.
     """
     chip = level.chip_bandwidth_bytes_per_s * fit.efficiency
+    if fit.shared:
+        chip = chip / within
     hop: Number = HOPS[level.topology] * level.latency_s
     peer = chip
     if level.topology == "fully-connected":
@@ -94,14 +107,15 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     total, names = NOTHING, []
     buffer = payload
     shares = spans(group, levels)
+    chips = chips_within(levels)
     for position, (level, (members, stride)) in enumerate(zip(levels, shares, strict=True)):
         if not is_array(members) and members == 1:
             continue  # nothing to do on this level, whatever the sizes
-        fit = _fit(profile, level.name, kind)
-        wire = wire_of(level, members, stride, fit)
-        outer = _beyond(shares[position + 1 :])
+        fit = fit_of(profile, level.name, kind)
+        wire = wire_of(level, members, stride, fit, chips[position])
+        outer = beyond(shares[position + 1 :])
         cost, name = _on_level(kind, wire, buffer, outer, fit)
-        total = _joined(total, cost.when(members > 1), _fit(profile, "", kind))
+        total = _joined(total, cost.when(members > 1), fit_of(profile, "", kind))
         if not is_array(members) and members > 1:
             names.append(f"{level.name} {name} x{members:g}")
         if kind != "all-to-all":
@@ -131,13 +145,14 @@ def _over_all_axes(
     Each part goes round the axes in another order: m (P - 1) / P over the sum of the axes' bandwidths
     (twice for an all-reduce), P being all members, where one axis after the other would leave the rest idle.
     """
-    if sum(level.topology in LINES for level in platform.levels) < 2 or _fit(profile, "", kind).ways:
+    if sum(level.topology in LINES for level in platform.levels) < 2 or fit_of(profile, "", kind).ways:
         return axis_by_axis  # no torus, or a library whose ways say how long an axis takes
     together: Number = 0.0  # bandwidth of all axes in use
     everybody: Number = 1
     torus: Flag = True
-    for level, (members, stride) in zip(platform.levels, shares, strict=True):
-        wire = wire_of(level, members, stride, _fit(profile, level.name, kind))
+    chips = chips_within(platform.levels)
+    for level, (members, stride), within in zip(platform.levels, shares, chips, strict=True):
+        wire = wire_of(level, members, stride, fit_of(profile, level.name, kind), within)
         together = together + where(members > 1, wire.bytes_per_s, 0.0)
         everybody = everybody * members
         if level.topology not in LINES:
@@ -166,8 +181,9 @@ def hops(payload: Number, boundaries: range, stride: Number, platform: Platform,
         crossing: Number = 0
         for here, before in zip(held, inner, strict=True):
             crossing = crossing + here - before
-        wire = wire_of(level, 2, maximum(1, ceil(stride / within)), _fit(profile, level.name, "send-recv"))
-        cost = point_to_point(wire, payload, _fit(profile, level.name, "send-recv"))
+        fit = fit_of(profile, level.name, "send-recv")
+        wire = wire_of(level, 2, maximum(1, ceil(stride / within)), fit, minimum(stride, within))
+        cost = point_to_point(wire, payload, fit)
         route = _fitted("send-recv", cost, payload, Group(size=2), profile, level.name)
         time, transfer = time + route.time_s * crossing, transfer + route.transfer_s * crossing
         if not is_array(crossing) and crossing:
@@ -182,7 +198,15 @@ def _holds(reach: Number, boundary: int, stride: Number) -> Number:
     return where(floor(start / reach) == floor(end / reach), 1, 0)
 
 
-def _beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:
+def chips_within(levels: tuple[Level, ...]) -> list[Number]:
+    """Chips in one member of each level."""
+    chips: list[Number] = [1]
+    for level in levels:
+        chips.append(chips[-1] * level.size)
+    return chips[:-1]
+
+
+def beyond(shares: tuple[tuple[Number, Number], ...]) -> Number:
     """Members on the levels further out: 1 when this one is the group's outermost."""
     product: Number = 1
     for members, _ in shares:
@@ -213,7 +237,7 @@ def _on_level(kind: str, wire: Wire, buffer: Number, outer: Number, fit: Collect
     return cost, half_names[int(half_index)] if inner else names[int(index)]
 
 
-def _fit(profile: Profile, level: str, kind: str) -> CollectiveFit:
+def fit_of(profile: Profile, level: str, kind: str) -> CollectiveFit:
     """The calibration of a collective on a level: of both, the level, the collective, or the default."""
     fits = profile.collectives
     names = (f"{level}.{kind}", level, kind, "default")
@@ -222,7 +246,7 @@ def _fit(profile: Profile, level: str, kind: str) -> CollectiveFit:
 
 def _fitted(kind: str, cost: Cost, payload: Number, group: Group, profile: Profile, detail: str) -> Route:
     """Apply the stack's base latency and corner; nothing is sent by a group of one or without payload."""
-    fit = _fit(profile, "", kind)
+    fit = fit_of(profile, "", kind)
     time = cost.fitted_s(fit)
     something = where(group.size > 1, payload, 0.0) > 0
     return Route(where(something, time, 0.0), where(something, cost.transfer_s, 0.0), detail)

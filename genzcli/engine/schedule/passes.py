@@ -12,6 +12,7 @@ from genzcli.engine.counts.ops import Collective, Operator, Shard
 from genzcli.engine.counts.spans import DecodeStep, Prefill
 from genzcli.engine.counts.stages import Stage
 from genzcli.engine.machine import network, roofline
+from genzcli.engine.machine.exchange import exchange
 from genzcli.engine.machine.network import Group, Route
 from genzcli.engine.machine.roofline import Parts, Rates, joined
 from genzcli.engine.result import OperatorTime
@@ -60,13 +61,11 @@ class Setting(Noun):
         for payload, route in known:
             if same(payload, collective.bytes):
                 return route
-        route = network.collective(
-            collective.kind,
-            collective.bytes,
-            self.group(collective.group),
-            self.platform,
-            self.rates.profile,
-        )
+        group, platform, profile = self.group(collective.group), self.platform, self.rates.profile
+        if collective.copies is not None:
+            route = exchange(collective.copies, collective.bytes, group, platform, profile)
+        else:
+            route = network.collective(collective.kind, collective.bytes, group, platform, profile)
         known.append((collective.bytes, route))
         return route
 

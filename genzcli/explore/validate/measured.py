@@ -2,8 +2,9 @@
 
 A row names the chip as its driver or its owner does, the fabric in words, and the library; the profile of
 that library says what it makes of the wires. `message_bytes` is the whole buffer, as nccl-tests counts it,
-but for all-gathers of oneCCL and XLA, which count what one rank gives. Bus bandwidth is that of nccl-tests:
-bytes over time, times (p - 1) / p, twice that for an all-reduce.
+but for all-gathers of oneCCL, which count what one rank gives, and for XLA, whose microbenchmarks count
+what a chip takes in for both of its cores. Bus bandwidth is that of nccl-tests: bytes over time, times
+(p - 1) / p, twice that for an all-reduce. Rows of tokens on their way to experts are in `tokens.py`.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from genzcli.engine.machine.network import Group, collective, extended, hops
+from genzcli.engine.machine.network import Group, collective, hops
 from genzcli.errors import GenzError, UnknownNameError, shortened
+from genzcli.explore.validate import tokens
+from genzcli.explore.validate.fabrics import joined
 from genzcli.explore.validate.kind import Kind, Predicted, Row, Setting, guarded
-from genzcli.spec.hardware import Chip, Level, Platform
+from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.profile import Profile
 
 _COLLECTIVES = {
@@ -23,6 +26,7 @@ _COLLECTIVES = {
     "allgather": "all-gather",
     "reducescatter": "reduce-scatter",
     "alltoall": "all-to-all",
+    "allall": "all-to-all",  # all2all
     "sendrecv": "send-recv",
 }
 #: Words in a library's name and the stack of its profile; the first that is found counts.
@@ -32,16 +36,16 @@ _STACKS = (
     ("trtllm", "tensorrt-llm-all-reduce"),
     ("tensorrt", "tensorrt-llm-all-reduce"),
     ("custom all-reduce", "vllm-all-reduce"),
+    ("deepep v2", "deepep-v2"),
+    ("deepep", "deepep"),
     ("xla", "xla"),
     ("torch", "torch-nccl"),
     ("nccl", "nccl"),
     ("rccl", "nccl"),
 )
-_ADAPTER = re.compile(r"(\d+(?:\.\d+)?)\s*gb(?:it/s|ps|/s)(/node)?")
-_NODE = 8  # chips that share the adapters of a node
-_BRIDGE = 300e9  # bytes/s each way over the three NVLink bridges of a pair (A100 and H100 PCIe datasheets)
-
-
+#: What an architecture is taken for where no chip is named.
+_ARCHITECTURES = {"SM90": "h100-sxm", "SM100": "b200", "SM80": "a100-sxm-80gb"}
+_PLANE = 4  # chips of one TPU host, 2 x 2
 #: What a place depends on.
 _WHERE = ("hardware", "fabric", "library", "num_chips", "nodes")
 
@@ -76,21 +80,35 @@ def _kept(
 
 def _one(row: Row, place: Place) -> Predicted:
     word = re.sub(r"[^a-z]", "", row.text("collective").lower())
+    if word in tokens.WAYS:
+        return tokens.predicted(row, tokens.WAYS[word], place.platform, place.profile, place.flags)
     if word not in _COLLECTIVES:
         raise GenzError(f"collective {shortened(row.text('collective'))} is not modelled")
     kind, members = _COLLECTIVES[word], row.count("num_chips")
-    sent = row.number("message_bytes")
-    whole = sent * members if kind == "all-gather" and place.profile.stack in ("oneccl", "xla") else sent
+    flags = place.flags
+    if kind == "all-gather" and place.profile.stack == "xla" and members > _PLANE:
+        members = _PLANE
+        flags += (f"all-gathers of XLA's published table go round {_PLANE} chips of a larger slice",)
+    whole = _whole_buffer(row.number("message_bytes"), kind, members, place.profile.stack)
     if kind == "send-recv":
         stride = members - 1 if place.platform.chips >= members else 1
-        time = hops(sent, range(1), stride, place.platform, place.profile).time_s
+        time = hops(whole, range(1), stride, place.platform, place.profile).time_s
     else:
         time = collective(kind, whole, Group(size=members), place.platform, place.profile).time_s
     seconds = float(time)
     values = {"latency_us": seconds * 1e6, "time_us": seconds * 1e6}
     if seconds:
         values["busbw_GBps"] = whole / seconds * _bus(kind, members) * 1e-9
-    return Predicted(values, flags=place.flags)
+    return Predicted(values, flags=flags)
+
+
+def _whole_buffer(message: float, kind: str, members: int, stack: str) -> float:
+    """The whole buffer behind `message_bytes`."""
+    if stack == "xla" and members > 1:
+        return message / _bus(kind, members)
+    if stack == "oneccl" and kind == "all-gather":
+        return message * members
+    return message
 
 
 def _bus(kind: str, members: int) -> float:
@@ -112,7 +130,7 @@ def _place(row: Row, setting: Setting, kept: dict[str, tuple[Platform, bool] | G
     flags: tuple[str, ...] = () if exact else (f"{shortened(name)} is taken for {home.chip.name}",)
     flags += () if known else (f"library {shortened(row.text('library'))} is taken for NCCL",)
     members, nodes = row.count("num_chips"), row.count("nodes", 1)
-    platform = _joined(home, row.cells.get("fabric", "").lower(), members, nodes)
+    platform = joined(home, row.cells.get("fabric", ""), members, nodes)
     profile, said = _profile(stack, home.chip, setting)
     return Place(platform, profile, flags + said)
 
@@ -159,61 +177,12 @@ def _names(name: str) -> Iterator[str]:
     if "pairwise" in name.lower():  # bridges join cards in pairs
         yield f"{_whole(name)[-1].split()[0]}-pcie"
     words = re.split(r"[\s/-]+", _whole(name)[-1])
+    if words[0].upper() in _ARCHITECTURES:
+        yield _ARCHITECTURES[words[0].upper()]
     for length in range(len(words) - 1, 0, -1):
         yield "-".join(words[:length])
     inside = re.findall(r"[(\[](.*?)[)\]]", name)
     yield from inside
-
-
-def _joined(home: Platform, fabric: str, members: int, nodes: int) -> Platform:
-    """The chips of a row: so many a node, on the node's own level or levels, nodes on what joins them."""
-    inside = max(1, members // nodes)
-    levels = _inner(home, fabric, inside)
-    if nodes == 1:
-        return extended(home.replace(levels=levels), members)
-    levels = tuple(_cut(levels, inside))
-    outer = _outer(home, fabric)
-    if outer is None:
-        raise GenzError(f"nothing joins nodes of {home.name}", cure="give the platform a scale_out")
-    return home.replace(levels=(*levels, outer.replace(size=nodes)), scale_out=None)
-
-
-def _cut(levels: tuple[Level, ...], inside: int) -> Iterator[Level]:
-    """The levels of a node of which only `inside` chips take part."""
-    for level in levels:
-        size = min(int(level.size), inside)
-        yield level.replace(size=size)
-        inside = -(-inside // size)
-
-
-def _inner(home: Platform, fabric: str, inside: int) -> tuple[Level, ...]:
-    """The levels in a node; a pair bridged by NVLink has its own, more than a pair the bus between them."""
-    if "nvlink pair" not in fabric:
-        return home.levels if inside > 1 else tuple(level.replace(size=1) for level in home.levels)
-    bridge = Level(name="bridge", size=2, topology="switch", bandwidth_bytes_per_s=_BRIDGE, latency_s=0.5e-6)
-    if inside <= 2:
-        return (bridge.replace(size=inside),)
-    host = next((level for level in home.levels if level.name == "pcie"), None)
-    if host is None:
-        host = Level(name="pcie", size=2, topology="switch", bandwidth_bytes_per_s=32e9, latency_s=1e-6)
-    # One ring goes round all cards: what the bridges carry fast, the bus between pairs does not.
-    return (host.replace(size=inside),)
-
-
-def _outer(home: Platform, fabric: str) -> Level | None:
-    """What joins the nodes, at the bandwidth that the fabric names."""
-    outer = home.scale_out
-    if outer is None:
-        return None
-    if "efa" in fabric:
-        outer = outer.replace(name="efa")
-    stated = _ADAPTER.search(fabric)
-    if stated:
-        share = float(stated[1]) * 1e9 / 8 / (_NODE if stated[2] else 1)
-        if not 1 <= share <= 1e18:
-            raise GenzError(f"fabric {shortened(fabric)} has no plausible bandwidth")
-        outer = outer.replace(bandwidth_bytes_per_s=share, links=1)
-    return outer
 
 
 def _group(row: Row) -> tuple[str, ...]:
