@@ -39,7 +39,7 @@ ROUNDED = {
         "qwen3-0.6b",
         "qwen3-1.7b",
     ),
-    *("kimi-k2", "kimi-k2.5", "llama-4-scout", "qwen3.5-27b"),
+    *("kimi-k2", "kimi-k2.5", "llama-4-scout", "llama-3.2-11b-vision", "llama-3.2-90b-vision"),
     *(
         "deepseek-v4-pro",
         "dots.llm1-142b",
@@ -59,8 +59,6 @@ UNPUBLISHED = {
     "dense-5t": "hypothetical: 5T is a label",
     "moe-10t": "hypothetical: 10T is a label",
     "kimi-k3": "its config.json is known, a model card with a count is not",
-    "qwen3.5-0.8b": "from memory, and the label counts the vision tower",
-    "qwen3.5-2b": "from memory, and the label counts the vision tower",
     "gemma-3n-e2b": "the card counts its towers, and rounds to 5B",
     "gemma-3n-e4b": "the card counts its towers, and rounds to 8B",
     "gemma-4-e2b": "the 5.1B of the card count its towers, checked below",
