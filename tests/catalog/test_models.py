@@ -51,6 +51,7 @@ ROUNDED = {
     *("zamba2-2.7b", "zamba2-7b"),
     *("qwen3.5-122b-a10b", "gemma-4-26b-a4b", "whisper-large-v3"),
     *("qwen1.5-14b", "solar-10.7b", "ministral-3-14b", "glm-4.6", "arctic-480b", "ling-mini-2.0-16b"),
+    *("kimi-k2-0905", "kimi-k2-thinking", "whisper-small", "whisper-medium", "whisper-large-v3-turbo"),
 }
 
 #: Models whose file states no parameter count, and why there is none to compare with.
@@ -72,19 +73,17 @@ NO_ACTIVE_COUNT = {
     "gpt-4-1.8t": "hypothetical",
     "moe-10t": "hypothetical",
     "kimi-k3": "no model card known",
-    "deepseek-v2-lite": "2.4B, where 2.45B are counted without the embedding: two digits are too few",
-    "qwen3-next-80b-a3b": "3B is one digit of 3.25B, counted without embedding and head",
-    "qwen3.5-122b-a10b": "10B is a label, 9.8B are counted",
-    "qwen3.5-397b-a17b": "17B is a label, 17.3B are counted",
-    "deepseek-v4-flash": "13B is a label, 13.3B are counted without the embedding",
-    "granite-4-h-small-32b": "9B is one digit of 8.8B",
     "kimi-linear-48b-a3b": "3B is one digit of 3.1B, counted without the embedding",
-    "lfm2-8b-a1b": "1.5B are two digits of 1.56B",
-    "ernie-4.5-21b-a3b": "3B is one digit of 3.1B, counted without the embedding",
-    "ling-1t": "50B are two digits between 51.1B and the 49.8B without the embedding",
-    "qwen3.5-35b-a3b": "3B is one digit of 2.9B, counted without the embedding",
-    "minimax-m3": "23B are two digits of 23.5B, counted without embedding and head",
     "grok-1-314b": "25 % of the weights, say the authors, as if attention were sparse too",
+}
+
+#: Active counts that are printed to one or two digits, and what a one in the last of them is: some authors
+#: round, some cut.
+FEW_DIGITS = {
+    **dict.fromkeys(("deepseek-v2-lite", "lfm2-8b-a1b"), 0.1e9),
+    **dict.fromkeys(("deepseek-v4-flash", "ernie-4.5-21b-a3b", "glm-4.7-flash-30b-a3b"), 1e9),
+    **dict.fromkeys(("granite-4-h-small-32b", "granite-4-h-tiny-7b", "minimax-m3"), 1e9),
+    **dict.fromkeys(("qwen3-next-80b-a3b", "qwen3.5-122b-a10b", "qwen3.5-397b-a17b"), 1e9),
 }
 
 #: Aliases that give another size than the id, and why.
@@ -146,7 +145,7 @@ def test_parameters_agree_with_the_published_count(name: str) -> None:
 
 def test_only_the_listed_models_have_no_published_count() -> None:
     assert {name for name in NAMES if load(name).published is None} == set(UNPUBLISHED)
-    assert len(NAMES) >= 290  # none was lost
+    assert len(NAMES) >= 315  # none was lost
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if load(n).has_experts and n not in NO_ACTIVE_COUNT])
@@ -155,7 +154,8 @@ def test_active_parameters_agree_with_the_published_count(name: str) -> None:
     assert model.published is not None
     assert model.published.active_parameters is not None, "state it, or list the model in NO_ACTIVE_COUNT"
     counted = count.active_less(model.published.active_leaves_out)
-    assert counted == pytest.approx(model.published.active_parameters, rel=TOLERANCE)
+    tolerance = FEW_DIGITS.get(name, TOLERANCE * model.published.active_parameters)
+    assert counted == pytest.approx(model.published.active_parameters, rel=0, abs=tolerance)
 
 
 def test_only_the_listed_mixtures_have_no_active_count() -> None:
