@@ -134,6 +134,18 @@ def test_lint_takes_one_file(genz: Genz, tmp_path: Path) -> None:
     assert genz("lint", str(ROOT / "hardware" / "chips" / "h100-sxm.yaml")).code == 0
 
 
+@pytest.mark.parametrize(
+    ("stated", "right"), [("3e9", True), ("4e9", True), ("3.3e9", True), ("3.1e9", False)]
+)
+def test_lint_takes_an_active_count_as_precise_as_it_is_printed(
+    genz: Genz, tmp_path: Path, stated: str, right: bool
+) -> None:
+    text = (ROOT / "models" / "qwen3-next-80b-a3b.yaml").read_text()  # 3.25B without embedding and head
+    (tmp_path / "m.yaml").write_text(text.replace("active_parameters: 3e9", f"active_parameters: {stated}"))
+    found = genz("lint", "m.yaml", "--json").json["findings"]
+    assert ("error" not in {item["level"] for item in found}) is right
+
+
 def test_lint_names_its_argument(genz: Genz, tmp_path: Path) -> None:
     for place in ("nowhere", "."):
         ended = genz("lint", place)
