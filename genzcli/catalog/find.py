@@ -225,6 +225,15 @@ def _mentions(path: str, word: bytes) -> bool:
     return word in text.lower().replace(b"_", b"-").replace(b" ", b"-")
 
 
+def mentioning(search: Sequence[Root], kind: str, prefix: str, name: str) -> Iterator[Entry]:
+    """Files whose own name starts so and whose text has the other name somewhere, first root first."""
+    start, word = fold(prefix), fold(name).encode(errors="replace")
+    for root in search:
+        for path in root.files(kind):
+            if fold(stem(path)).startswith(start) and _mentions(path, word):
+                yield Entry(kind, path, root.origin)
+
+
 def entries(search: Sequence[Root], kind: str) -> list[Entry]:
     """Every file of a kind, first root first; a name hides the same name in later roots."""
     found: dict[str, Entry] = {}

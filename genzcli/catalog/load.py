@@ -120,12 +120,24 @@ class Catalog:
             raise UnknownNameError(f"unknown stack {shortened(stack)}", where="--stack", cure=cure)
 
     def _applying(self, names: Iterable[str], chip: Chip) -> Profile | None:
-        """The first profile of these names that is for the chip."""
+        """The first profile of these names that is for the chip; the chip's own may be shared with others."""
         for name in names:
             for entry in find.by_name(self.roots, ("profiles",), name):
                 found = build(entry.node, Profile)
                 if _applies(found, chip):
                     return found
+            stack, own, rest = name.partition(f"-{chip.name}")
+            shared = self._shared(stack, chip) if own and not rest else None
+            if shared is not None:
+                return shared
+        return None
+
+    def _shared(self, stack: str, chip: Chip) -> Profile | None:
+        """The first profile of a stack that names the chip among several."""
+        for entry in find.mentioning(self.roots, "profiles", f"{stack}-", chip.name):
+            found = build(entry.node, Profile)
+            if chip.name in found.applies and find.fold(found.stack) == stack:
+                return found
         return None
 
     # --- how ---

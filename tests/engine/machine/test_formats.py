@@ -55,7 +55,19 @@ class TestWordsOfOtherTools:
         assert size_of(model, weights="q4_k_m") == pytest.approx(gigabytes * 1e9, rel=0.005)
 
     def test_more_bits_are_never_smaller(self) -> None:
-        order = "q2_k q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m q6_k q8_0 fp16".split()
+        order = [
+            "q2_k",
+            "q3_k_s",
+            "q3_k_m",
+            "q3_k_l",
+            "q4_k_s",
+            "q4_k_m",
+            "q5_k_s",
+            "q5_k_m",
+            "q6_k",
+            "q8_0",
+            "fp16",
+        ]
         bits = [BITS[name] for name in order]
         assert bits == sorted(bits)
 
