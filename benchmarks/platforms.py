@@ -227,7 +227,7 @@ def _tenstorrent(folder: str) -> Iterator[Row]:
 _AI_HUB_FORMATS = "weights=int4,embeddings=int8,kv=int8,activations=fp16,compute=fp16"
 
 #: Genie on Hexagon NPUs, w4a16, as quic/ai-hub-models publishes it in each model's perf.yaml (2025 and 2026):
-#: milliseconds of a first piece of 128 tokens, tokens a second over a cache whose 4096 slots are all computed.
+#: milliseconds of a first piece of 128 tokens, tokens a second over a cache of 4096 slots, all computed.
 _AI_HUB = (
     ("snapdragon-8-gen-3", "phi-3.5-mini-3.8b", 146.9, 13.01),
     ("snapdragon-8-elite", "llama-3.2-1b", 37.07, 53.64),

@@ -35,8 +35,8 @@ _GROUPED: Mapping[str, float] = {
 }
 
 # Words of llama.cpp, with the integers they are nearest to. The plain ones are blocks of 32 with their scales
-# (18, 20, 22, 24 and 34 bytes), which are caches too; the others are recipes that mix such blocks, so here is the
-# mean over a model: Llama-3.1-8B in the README of its tools/quantize (Q3_K_M: Llama-2-7B).
+# (18, 20, 22, 24 and 34 bytes), which are caches too; the others are recipes that mix such blocks, so here is
+# the mean over a model: Llama-3.1-8B in the README of its tools/quantize (Q3_K_M: Llama-2-7B).
 GGUF: Mapping[str, tuple[str, float]] = {
     "q8_0": ("int8", 8.5),
     "q6_k": ("int8", 6.5633),
