@@ -225,12 +225,12 @@ def _mentions(path: str, word: bytes) -> bool:
     return word in text.lower().replace(b"_", b"-").replace(b" ", b"-")
 
 
-def mentioning(search: Sequence[Root], kind: str, prefix: str, name: str) -> Iterator[Entry]:
-    """Files whose own name starts so and whose text has the other name somewhere, first root first."""
-    start, word = fold(prefix), fold(name).encode(errors="replace")
+def mentioning(search: Sequence[Root], kind: str, prefix: str, word: str) -> Iterator[Entry]:
+    """Files of a kind whose name starts with a prefix and whose text has the word somewhere."""
+    folded = fold(word).encode(errors="replace")
     for root in search:
         for path in root.files(kind):
-            if fold(stem(path)).startswith(start) and _mentions(path, word):
+            if fold(stem(path)).startswith(prefix) and _mentions(path, folded):
                 yield Entry(kind, path, root.origin)
 
 

@@ -79,7 +79,7 @@ class Catalog:
         return self._home(build(found.node, Chip), found), True
 
     def profile(self, stack: str, chip: Chip, batching: str = "") -> Profile:
-        """The most specific calibration of a serving stack for a chip: its own, its class's, or any.
+        """The most specific calibration of a stack for a chip: its own, one listing it, its class's, or any.
 
         A stack's static batches were measured in 2024, its servers later: `vllm-2024` stands behind `vllm`
         for static batching, and where there is nothing newer. A stack that is known, but not for this chip,
@@ -95,8 +95,12 @@ class Catalog:
         wanted = find.fold(stack)
         ages = (wanted, f"{wanted}-2024")
         ages = ages[::-1] if batching == "static" else ages
-        kinds = (chip.name, f"{chip.kind}-{chip.vendor.lower()}", chip.kind)
-        found = self._applying((*(f"{age}-{kind}" for kind in kinds for age in ages), wanted), chip)
+        kinds = (f"{chip.kind}-{chip.vendor.lower()}", chip.kind)
+        found = (
+            self._applying((f"{age}-{chip.name}" for age in ages), chip)
+            or self._listing(ages, chip)
+            or self._applying((*(f"{age}-{kind}" for kind in kinds for age in ages), wanted), chip)
+        )
         if found is None and any(name.startswith(f"{wanted}-") for name in self.names("profiles")):
             found = self._applying((f"generic-{chip.name}", f"generic-{chip.kind}"), chip)
         if found is None:
@@ -120,24 +124,21 @@ class Catalog:
             raise UnknownNameError(f"unknown stack {shortened(stack)}", where="--stack", cure=cure)
 
     def _applying(self, names: Iterable[str], chip: Chip) -> Profile | None:
-        """The first profile of these names that is for the chip; the chip's own may be shared with others."""
+        """The first profile of these names that is for the chip."""
         for name in names:
             for entry in find.by_name(self.roots, ("profiles",), name):
                 found = build(entry.node, Profile)
                 if _applies(found, chip):
                     return found
-            stack, own, rest = name.partition(f"-{chip.name}")
-            shared = self._shared(stack, chip) if own and not rest else None
-            if shared is not None:
-                return shared
         return None
 
-    def _shared(self, stack: str, chip: Chip) -> Profile | None:
-        """The first profile of a stack that names the chip among several."""
-        for entry in find.mentioning(self.roots, "profiles", f"{stack}-", chip.name):
-            found = build(entry.node, Profile)
-            if chip.name in found.applies and find.fold(found.stack) == stack:
-                return found
+    def _listing(self, ages: Iterable[str], chip: Chip) -> Profile | None:
+        """The first profile of these stacks that lists the chip by name among others."""
+        for age in ages:
+            for entry in find.mentioning(self.roots, "profiles", f"{age}-", chip.name):
+                found = build(entry.node, Profile)
+                if find.fold(found.stack) == age and chip.name in found.applies:
+                    return found
         return None
 
     # --- how ---
