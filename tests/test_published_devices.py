@@ -162,3 +162,54 @@ def test_the_pages_table_of_cards() -> None:
     for card, (name, precision, published, ours) in zip(CARDS, cells("## Cards"), strict=True):
         assert (name, precision, float(published)) == card
         assert float(ours) == pytest.approx(written(card), rel=0.01)
+
+
+# --- names that people type ---
+
+
+@pytest.mark.parametrize(
+    ("typed", "chip"),
+    [
+        ("4090", "rtx-4090"),
+        ("RTX_4090", "rtx-4090"),
+        ("a6000", "rtx-a6000"),
+        ("rtx6000-ada", "rtx-6000-ada"),
+        ("rtx-pro-6000", "rtx-pro-6000"),
+        ("a10", "a10"),  # not the A10G, of half the rate
+        ("h100-80gb", "h100-sxm"),
+        ("7900xtx", "rx-7900-xtx"),
+        ("strix-halo", "ryzen-ai-max-395"),
+        ("lunar-lake", "core-ultra-258v"),
+        ("orin", "jetson-orin"),
+        ("orin-nano", "jetson-orin-nano"),
+        ("8-elite", "snapdragon-8-elite"),
+        ("910b", "ascend-910b"),
+        ("910c", "ascend-910c"),
+    ],
+)
+def test_names_of_chips(typed: str, chip: str) -> None:
+    assert Catalog().chip(typed).name == chip
+
+
+@pytest.mark.parametrize(
+    ("typed", "chip", "chips", "rent"),
+    [
+        ("p4d.24xlarge", "a100-sxm-40gb", 8, 21.96),
+        ("aws-p5", "h100-sxm", 8, 55.04),
+        ("p5en", "h200", 8, 63.30),
+        ("g5", "a10g", 8, 16.29),
+        ("g6.48xlarge", "l4", 8, 13.35),
+        ("g6e.48xlarge", "l40s", 8, 30.13),
+        ("inf2.48xlarge", "inferentia2", 12, 12.98),
+        ("trn1.32xlarge", "trainium1", 16, 21.50),
+        ("a2-ultragpu-8g", "a100-sxm-80gb", 8, 40.55),
+        ("gcp-a3-high", "h100-sxm", 8, 88.49),
+        ("Standard_ND96isr_H100_v5", "h100-sxm", 8, 98.32),
+        ("azure-nd96isr-mi300x-v5", "mi300x", 8, 48.00),
+    ],
+)
+def test_cloud_instances(typed: str, chip: str, chips: int, rent: float) -> None:
+    found = Catalog().platform(typed)
+    assert (found.chip.name, found.chips) == (chip, chips)
+    assert found.price_usd_per_hour == pytest.approx(rent, abs=0.005)
+    assert "20" in found.sources["price"].reference  # a price has a year
