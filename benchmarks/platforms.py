@@ -78,7 +78,7 @@ def model_of(name: str) -> str:
 
 
 _FORMATS = (
-    ("q4_k", "int4g32"),
+    ("q4_k", "q4_k_m"),
     ("int4", "int4g64"),
     ("mxfp4", "mxfp4"),
     ("int8", "int8"),
@@ -157,15 +157,21 @@ def _apple(folder: str) -> Iterator[Row]:
         stored = _format(row["weight_dtype"])
         precision = f"weights={stored},kv=fp16,activations=fp16,compute=fp16"
         words = {"hardware": "m4-max", "batch": "1", "precision": precision}
+        words |= {"stack": "llama-cpp"} if software == "llama.cpp" else {}
         yield _row({**row, "input_tokens": row["input_tokens"] or "30"}, "m4-max", software, words)
 
 
+_ADA = {"4000": 20, "5000": 32, "6000": 48}
+_GEFORCE = ("3070 8GB", "3080 10GB", "3080 Ti 12GB", "3090 24GB", "4070 Ti 12GB", "4080 16GB", "4090 24GB")
 _LLAMA_CPP = {
     "A100 PCIe 80GB": "a100-pcie-80gb",
     "A100 SXM 80GB": "a100-sxm-80gb",
     "H100 PCIe 80GB": "h100-pcie",
 }
-_LLAMA_CPP |= {"L40S 48GB": "l40s"}
+_LLAMA_CPP |= {"L40S 48GB": "l40s", "A40 48GB": "a40", "RTX A6000 48GB": "rtx-a6000"}
+_LLAMA_CPP |= {f"RTX {size} Ada {gigabytes}GB": f"rtx-{size}-ada" for size, gigabytes in _ADA.items()}
+_LLAMA_CPP |= {f"RTX {card}": f"rtx-{card.rpartition(' ')[0].lower().replace(' ', '-')}" for card in _GEFORCE}
+_LLAMA_CPP |= {"Apple M1 7-core GPU 8GB": "m1", "Apple M1 Max 32-core GPU 64GB": "m1-max"}
 
 
 def _llama_cpp(folder: str) -> Iterator[Row]:
@@ -185,6 +191,7 @@ def _llama_cpp(folder: str) -> Iterator[Row]:
 
 def _mlc(folder: str) -> Iterator[Row]:
     chips = {"A10G": "a10g", "A100 80GB PCIe (assumed)": "a100-pcie-80gb"}
+    chips |= {"RTX 4090": "rtx-4090", "RTX 3090 Ti": "rtx-3090-ti", "RX 7900 XTX": "rx-7900-xtx"}
     for row in _read(folder, "mlc_llm_perf.csv"):
         chip = chips.get(row["hardware"])
         if chip is None or row["framework"].lower().startswith("llama.cpp"):
@@ -215,6 +222,56 @@ def _tenstorrent(folder: str) -> Iterator[Row]:
         prompt = row["metric"] == "ttft_ms"  # of one user
         words |= {"batch": "1" if prompt else row["batch_or_concurrency"]}
         yield _row({**row, "output_tokens": "2"}, hardware, "TT-Metalium", words)
+
+
+_AI_HUB_FORMATS = "weights=int4,embeddings=int8,kv=int8,activations=fp16,compute=fp16"
+
+#: Genie on Hexagon NPUs, w4a16, as quic/ai-hub-models publishes it in each model's perf.yaml (2025 and 2026):
+#: milliseconds of a first piece of 128 tokens, tokens a second over a cache of 4096 slots, all computed.
+_AI_HUB = (
+    ("snapdragon-8-gen-3", "phi-3.5-mini-3.8b", 146.9, 13.01),
+    ("snapdragon-8-elite", "llama-3.2-1b", 37.07, 53.64),
+    ("snapdragon-8-elite", "llama-3.2-3b", 88.20, 23.47),
+    ("snapdragon-8-elite", "phi-3.5-mini-3.8b", 119.6, 14.73),
+    ("snapdragon-8-elite", "mistral-7b-v0.2", 165.7, 12.56),
+    ("snapdragon-8-elite", "qwen2.5-7b", 135.7, 15.40),
+    ("snapdragon-8-elite", "llama-3.1-8b", 154.5, 13.05),
+    ("snapdragon-8-elite-gen5", "llama-3.2-1b", 30.94, 64.04),
+    ("snapdragon-8-elite-gen5", "llama-3.2-3b", 58.02, 29.48),
+    ("snapdragon-8-elite-gen5", "llama-3.1-8b", 110.0, 14.92),
+    ("snapdragon-x-elite", "llama-3.2-3b", 125.9, 18.42),
+    ("snapdragon-x-elite", "qwen2.5-7b", 174.9, 12.34),
+    ("snapdragon-x-elite", "llama-3.1-8b", 207.7, 9.357),
+)
+
+
+def _ai_hub(folder: str) -> Iterator[Row]:
+    for chip, model, first, speed in _AI_HUB:
+        words = {"hardware": chip, "model": model, "batch": "1", "precision": _AI_HUB_FORMATS}
+        yield Row(chip, "Genie", {**words, "input": "128", "output": "1"}, "ttft_ms", first)
+        yield Row(chip, "Genie", {**words, "input": "4000", "output": "96"}, "per_user_tok_s", speed)
+
+
+#: One user on phones, laptops and small desktops: chip, software, model, format, prompt, answer, tokens/s.
+_DESKS = (
+    # apple-silicon-llm-bench, iPhone 17 Pro, July 2026: short chat, warm
+    ("a19-pro", "MLX", "qwen3-0.6b", "mlx-4bit", "20", "128", 158.8),
+    # a developer's blog on an app, February 2026: iPhone 17 Pro and iPad Pro, the shortest of three prompts
+    ("a19-pro", "MLX", "lfm2-1.2b", "mlx-4bit", "64", "128", 70.0),
+    ("m5", "MLX", "lfm2-1.2b", "mlx-4bit", "64", "128", 124.0),
+    # normiebench, March 2026: llama-bench tg128 on a Mac mini
+    ("m4", "llama.cpp", "llama-3.1-8b", "q4_k_m", "1", "128", 20.87),
+    # a blog, llama.cpp b8123 under Vulkan, 2026: Devstral-Small-2 (24B) after 7624 tokens
+    ("ryzen-ai-max-395", "llama.cpp", "mistral-small-24b", "q4_k_m", "7624", "200", 14.0),
+)
+
+
+def _desks(folder: str) -> Iterator[Row]:
+    for chip, software, model, precision, prompt, answer, speed in _DESKS:
+        words = {"hardware": chip, "model": model, "batch": "1", "precision": precision}
+        words |= {"input": prompt, "output": answer}
+        words |= {"stack": "llama-cpp"} if software == "llama.cpp" else {}
+        yield Row(chip, software, words, "per_user_tok_s", speed)
 
 
 #: Published speeds a user whose load, and often chips, are not disclosed.
@@ -255,6 +312,7 @@ def _row(row: Mapping[str, str], chip: str, software: str, words: Mapping[str, s
 
 
 SOURCES = (_neuron, _tpu, _gaudi, _sn40l, _apple, _llama_cpp, _mlc, _hailo, _tenstorrent, _published)
+SOURCES += (_ai_hub, _desks)
 
 
 # --- predictions ---

@@ -59,7 +59,15 @@ WITHIN = {
     ("galaxy-wormhole", "TT-Metalium", "tpot_ms"): (3.4, 3.0, 3.4),
     ("a100-pcie-80gb", "llama.cpp", "per_user_tok_s"): (1.17, 0.95, 1.15),
     ("h100-pcie", "llama.cpp", "per_user_tok_s"): (1.1, 0.9, 1.05),
-    ("l40s", "llama.cpp", "per_user_tok_s"): (1.3, 0.7, 1.0),
+    ("l40s", "llama.cpp", "per_user_tok_s"): (1.1, 0.95, 1.12),
+    ("rtx-4090", "llama.cpp", "per_user_tok_s"): (1.06, 0.97, 1.06),
+    ("rtx-6000-ada", "llama.cpp", "per_user_tok_s"): (1.08, 0.94, 1.04),
+    ("rtx-a6000", "llama.cpp", "per_user_tok_s"): (1.08, 0.97, 1.08),
+    ("m4-max", "llama.cpp", "per_user_tok_s"): (1.15, 0.95, 1.15),
+    ("snapdragon-8-elite", "Genie", "per_user_tok_s"): (1.08, 0.95, 1.06),
+    ("a19-pro", "MLX", "per_user_tok_s"): (1.25, 0.85, 1.15),  # not fitted on
+    ("rtx-4090", "MLC LLM", "per_user_tok_s"): (1.25, 0.75, 1.0),  # not fitted on
+    ("rx-7900-xtx", "MLC LLM", "per_user_tok_s"): (1.12, 0.9, 1.12),  # not fitted on
     ("a10g", "MLC LLM", "per_user_tok_s"): (1.15, 0.95, 1.15),  # not fitted on
 }
 

@@ -40,7 +40,8 @@ def command(
             "FORMAT",
             "One word sets weights, KV and compute, activations stay bf16: fp32, tf32, bf16, fp16, fp8, "
             "mxfp8, int8, fp6, mxfp6, int4, fp4, mxfp4, int3, int2; w4a16 and w8a16 mean the weights only; "
-            "int4-g32 has a scale every 32 elements. Or by tensor, after a word or alone, as "
+            "int4-g32 has a scale every 32 elements; awq, gptq, nf4, mlx-4bit and llama.cpp's q4_0, q4_k_m, "
+            "q8_0, … are known. Or by tensor, after a word or alone, as "
             "weights=int4,kv=fp8: weights, experts, attention, embeddings, kv, activations, compute "
             "[as the model is published].",
         ),

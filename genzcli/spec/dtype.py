@@ -34,7 +34,42 @@ _GROUPED: Mapping[str, float] = {
     f"int{bits}g{group}": bits + 16 / group for bits in (8, 4, 3, 2) for group in _GROUPS
 }
 
-BITS: Mapping[str, float] = {**PLAIN, **_GROUPED}
+# Words of llama.cpp, with the integers they are nearest to. The plain ones are blocks of 32 with their scales
+# (18, 20, 22, 24 and 34 bytes), which are caches too; the others are recipes that mix such blocks, so here is
+# the mean over a model: Llama-3.1-8B in the README of its tools/quantize (Q3_K_M: Llama-2-7B).
+GGUF: Mapping[str, tuple[str, float]] = {
+    "q8_0": ("int8", 8.5),
+    "q6_k": ("int8", 6.5633),
+    "q5_1": ("int8", 6.0),
+    "q5_k_m": ("int8", 5.7036),
+    "q5_k_s": ("int8", 5.5704),
+    "q5_0": ("int8", 5.5),
+    "q4_1": ("int4", 5.0),
+    "q4_k_m": ("int4", 4.8944),
+    "iq4_nl": ("int4", 4.6818),
+    "q4_k_s": ("int4", 4.6672),
+    "q4_0": ("int4", 4.5),
+    "iq4_xs": ("int4", 4.4597),
+    "q3_k_l": ("int3", 4.2979),
+    "q3_k_m": ("int3", 3.91),
+    "iq3_m": ("int3", 3.7628),
+    "iq3_s": ("int3", 3.6606),
+    "q3_k_s": ("int3", 3.6429),
+    "iq3_xs": ("int3", 3.4977),
+    "iq3_xxs": ("int3", 3.2548),
+    "q2_k": ("int2", 3.1593),
+    "iq2_m": ("int2", 2.9294),
+    "iq2_s": ("int2", 2.7403),
+    "iq2_xs": ("int2", 2.5882),
+    "iq2_xxs": ("int2", 2.3824),
+}
+
+# QLoRA (arXiv 2305.14314): 64 elements share an 8-bit scale, 256 of these one of 32 bits: 4 + 0.127 bits.
+_NORMAL: Mapping[str, tuple[str, float]] = {"nf4": ("int4", 4.127)}
+
+_NEAREST: Mapping[str, tuple[str, float]] = {**GGUF, **_NORMAL}
+
+BITS: Mapping[str, float] = {**PLAIN, **_GROUPED, **{name: bits for name, (_, bits) in _NEAREST.items()}}
 
 ALIASES: Mapping[str, str] = {
     "float32": "fp32",
@@ -47,14 +82,23 @@ ALIASES: Mapping[str, str] = {
     "fp8_e5m2": "fp8",
     "e4m3": "fp8",
     "nvfp4": "fp4",
+    "q3_k": "q3_k_m",
+    "q4_k": "q4_k_m",
+    "q5_k": "q5_k_m",
     **{f"int{bits}g128": f"int{bits}" for bits in (4, 3, 2)},
 }
 
-# Words of the quantisation literature: formats of weights and of what they are multiplied with.
+# Words of the quantisation literature: formats of weights and of what they are multiplied with. AWQ and GPTQ
+# are taken in their usual form, 4 bits in groups of 128; MLX has a 16-bit scale and offset every 64 elements,
+# as many bits as a scale every 32.
 _SCHEMES: Mapping[str, tuple[str, str]] = {
     "w4a16": ("int4", "bf16"),
     "w8a16": ("int8", "bf16"),
     "w8a8": ("int8", "int8"),
+    "awq": ("int4", "bf16"),
+    "gptq": ("int4", "bf16"),
+    "mlx_4bit": ("int4g32", "bf16"),
+    "mlx_8bit": ("int8g32", "bf16"),
 }
 
 _LONGEST_PATTERN = 64
@@ -105,7 +149,9 @@ def bytes_per_element(name: str) -> float:
 
 
 def base(name: str) -> str:
-    """The format without its group size: that of int4g32 is int4."""
+    """The format without its scales: that of int4g32 and of q4_k_m is int4."""
+    if name in _NEAREST:
+        return _NEAREST[name][0]
     return name.partition("g")[0] if name in _GROUPED else name
 
 
@@ -178,11 +224,15 @@ class Precision(Noun):
         """One word: weights, KV cache and compute in that format, activations in bf16 (fp32 stays fp32).
 
         w4a16 and w8a16 quantise the weights alone and compute in bf16; w8a8 computes in int8. Their
-        cache is bf16.
+        cache is bf16. So do the words of llama.cpp in fp16, which is its cache (`q4_k_m`), and nf4 in bf16.
         """
-        if word.lower() in _SCHEMES:
-            weights, compute = _SCHEMES[word.lower()]
+        scheme = _SCHEMES.get(word.strip().lower().replace("-", "_"))
+        if scheme is not None:
+            weights, compute = scheme
             return cls(weights=weights, kv="bf16", activations="bf16", compute=compute)
         name = dtype(word)
+        if name in _NEAREST:
+            wide = "fp16" if name in GGUF else "bf16"
+            return cls(weights=name, kv=wide, activations=wide, compute=wide)
         activations = name if name in ("fp32", "fp16") else "bf16"
         return cls(weights=name, kv=name, activations=activations, compute=name)

@@ -13,7 +13,7 @@ from genzcli.catalog.outliers import outliers, ratios
 def write(folder: Path, name: str, peak: str, bandwidth: str) -> None:
     text = f"""
 name: {name}
-kind: edge
+kind: cpu
 vendor: test
 source: {{assumed: a test}}
 peaks: {{bf16: {peak}}}
@@ -31,7 +31,7 @@ def test_a_peak_ten_times_too_high_stands_out(tmp_path: Path) -> None:
     assert {item.chip for item in found} == {"odd"}
     ridge = next(item for item in found if item.ratio == "ridge point")
     assert ridge.value == pytest.approx(2000)  # 200e12 / 100e9
-    assert ridge.among == "edge"
+    assert ridge.among == "cpu"
     assert ridge.factor == pytest.approx(ridge.value / ridge.median)
 
 

@@ -175,7 +175,7 @@ def refusal(parts: dict[str, Noun], path: str, text: str) -> str:
         ("plan.reserve", "*2", "there is no value that '*2' could change"),
         ("plan.reserve", "0.99", "must be at most 0.95"),
         ("peaks.fp4", "*2", "there is no value"),
-        ("peaks.fq4", "1 PFLOPS", "unknown number format 'fq4'; try fp4"),
+        ("peaks.fq4", "1 PFLOPS", "unknown number format 'fq4'; try nf4, fp4"),
         ("power", "700", "'700' has no unit; write it like 700 W"),
         ("power", "-3 W", "must be above 0 W"),
         ("model.d_model", "1.5", "1.5 is not a whole number"),

@@ -40,6 +40,61 @@ class TestBits:
         assert width("int8g32") == width("int8") == 8
 
 
+class TestWordsOfOtherTools:
+    def test_blocks_of_llama_cpp(self) -> None:
+        """ggml-common.h: blocks of 32 weights have 18, 20, 22, 24 and 34 bytes."""
+        sizes = {"q4_0": 18, "q4_1": 20, "q5_0": 22, "q5_1": 24, "q8_0": 34}
+        assert {name: BITS[dtype(name.upper())] * 32 / 8 for name in sizes} == sizes
+        assert BITS["q4_0"] == BITS["int4g32"] and BITS["q8_0"] == BITS["int8g32"]
+
+    @pytest.mark.parametrize(
+        ("model", "gigabytes"), [("llama-3.1-8b", 4.9), ("llama-3.1-70b", 43.1), ("llama-3.1-405b", 249.1)]
+    )
+    def test_sizes_of_q4_k_m(self, model: str, gigabytes: float) -> None:
+        """README of llama.cpp's tools/quantize, memory requirements; the bits are those of the 8B alone."""
+        assert size_of(model, weights="q4_k_m") == pytest.approx(gigabytes * 1e9, rel=0.005)
+
+    def test_more_bits_are_never_smaller(self) -> None:
+        order = [
+            "q2_k",
+            "q3_k_s",
+            "q3_k_m",
+            "q3_k_l",
+            "q4_k_s",
+            "q4_k_m",
+            "q5_k_s",
+            "q5_k_m",
+            "q6_k",
+            "q8_0",
+            "fp16",
+        ]
+        bits = [BITS[name] for name in order]
+        assert bits == sorted(bits)
+
+    def test_what_they_mean(self) -> None:
+        assert Precision.of("Q4_K_M") == Precision(
+            weights="q4_k_m", kv="fp16", activations="fp16", compute="fp16"
+        )
+        assert Precision.of("q4_k") == Precision.of("q4-k-m")  # llama-quantize: Q4_K is Q4_K_M
+        assert Precision.of("awq") == Precision.of("gptq") == Precision.of("w4a16")
+        assert Precision.of("mlx-4bit").weights == "int4g32"
+        assert Precision.of("nf4").compute == "bf16"
+        assert native("q4_k_m", {"int4": 1, "fp16": 1}) == "int4"
+        assert native("q5_k_m", {"int4": 1, "int8": 1, "fp16": 1}) == "int8"
+
+    def test_nf4_with_double_quantisation(self) -> None:
+        """QLoRA, section 3: 8 / 64 + 32 / (64 x 256) bits a parameter beside the four."""
+        assert BITS["nf4"] == pytest.approx(4 + 8 / 64 + 32 / (64 * 256), abs=0.0005)
+
+    def test_a_cache_of_llama_cpp_but_no_scheme(self) -> None:
+        assert dtype("q8_0") == "q8_0"
+        with pytest.raises(WordError, match="awq is a scheme"):
+            dtype("awq")
+        with pytest.raises(WordError, match="unknown number format") as caught:
+            dtype("q4_k_x")
+        assert "q4_k_m" in str(caught.value.cure)
+
+
 class TestCheckpoints:
     def test_gpt_oss(self) -> None:
         """gpt-oss model card (arXiv 2508.10925), table 1: checkpoints of 60.8 and 12.8 GiB."""
