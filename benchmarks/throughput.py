@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from genzcli.cli.evaluate import evaluate
 from genzcli.cli.request import from_flags
 from genzcli.cli.resolve import Resolved, load, resolve
 from genzcli.errors import GenzError
-from genzcli.explore.sweep import Block, Frame, Numbers, blocks, listed
+from genzcli.explore.sweep import Block, Frame, Numbers, blocks, listed, together
 from genzcli.spec.workload import Scenario
 
 #: Objectives that everything meets: `run` would look for cures of what fails.
@@ -189,8 +190,7 @@ def pairs() -> Iterator[Frame]:
 def everywhere(frames: list[Frame], sizes: tuple[int, ...]) -> Iterator[Block]:
     """The same small grid on every pair."""
     axes = grid(frames[0].scenario, sizes)
-    for frame in frames:
-        yield from blocks(frame, axes)
+    return together((frame, axes, 0, prod(sizes)) for frame in frames)
 
 
 def peak_bytes() -> float | None:
