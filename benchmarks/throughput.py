@@ -83,11 +83,14 @@ def main() -> int:
     print(f"{given.model} on {given.chips} x {given.hardware}, {fixed}")
     say("run's function, one by one", 200, alone, alone, None)
     held = [] if given.quick else [10**6, 10**7]
-    missed = False
+    missed, rates = False, {}
     for size in (10**3, 10**4, 10**5, *held):
         axes = grid(frame.scenario, SIZES[size])
-        rate = measured(lambda axes=axes: blocks(frame, axes), 9 if size < 10**6 else 3)
-        missed |= say("grid of 4 axes", size, rate, alone, TARGETS["grid"] if size >= 10**5 else None)
+        rates[size] = measured(lambda axes=axes: blocks(frame, axes), 9 if size < 10**6 else 3)
+        missed |= say("grid of 4 axes", size, rates[size], alone, TARGETS["grid"] if size >= 10**5 else None)
+    few, many = min(rates), max(rates)
+    block = few / rates[few] - few / rates[many]
+    print(f"{'so a block costs':28} {block * 1e3:9.2f} ms, and a point {1e6 / rates[many]:.2f} us")
     peak = peak_bytes()
     if peak is not None:
         print(f"{'peak memory so far':28} {peak / 1e6:9.0f} MB   (target {MOST_BYTES / 1e6:.0f} MB)")
