@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from genzcli.cli.evaluate import evaluate
 from genzcli.cli.request import from_flags
 from genzcli.cli.resolve import Resolved, load, resolve
 from genzcli.errors import GenzError
-from genzcli.explore.sweep import Block, Frame, Numbers, blocks, listed
+from genzcli.explore.sweep import Block, Frame, Numbers, blocks, listed, together
 from genzcli.spec.workload import Scenario
 
 #: Objectives that everything meets: `run` would look for cures of what fails.
@@ -82,11 +83,14 @@ def main() -> int:
     print(f"{given.model} on {given.chips} x {given.hardware}, {fixed}")
     say("run's function, one by one", 200, alone, alone, None)
     held = [] if given.quick else [10**6, 10**7]
-    missed = False
+    missed, rates = False, {}
     for size in (10**3, 10**4, 10**5, *held):
         axes = grid(frame.scenario, SIZES[size])
-        rate = measured(lambda axes=axes: blocks(frame, axes), 9 if size < 10**6 else 3)
-        missed |= say("grid of 4 axes", size, rate, alone, TARGETS["grid"] if size >= 10**5 else None)
+        rates[size] = measured(lambda axes=axes: blocks(frame, axes), 9 if size < 10**6 else 3)
+        missed |= say("grid of 4 axes", size, rates[size], alone, TARGETS["grid"] if size >= 10**5 else None)
+    few, many = min(rates), max(rates)
+    block = few / rates[few] - few / rates[many]
+    print(f"{'so a block costs':28} {block * 1e3:9.2f} ms, and a point {1e6 / rates[many]:.2f} us")
     peak = peak_bytes()
     if peak is not None:
         print(f"{'peak memory so far':28} {peak / 1e6:9.0f} MB   (target {MOST_BYTES / 1e6:.0f} MB)")
@@ -189,8 +193,7 @@ def pairs() -> Iterator[Frame]:
 def everywhere(frames: list[Frame], sizes: tuple[int, ...]) -> Iterator[Block]:
     """The same small grid on every pair."""
     axes = grid(frames[0].scenario, sizes)
-    for frame in frames:
-        yield from blocks(frame, axes)
+    return together((frame, axes, 0, prod(sizes)) for frame in frames)
 
 
 def peak_bytes() -> float | None:

@@ -23,6 +23,7 @@ from genzcli.engine.estimate import estimate
 from genzcli.engine.machine.memory import weights_bytes, weights_of
 from genzcli.engine.result import Estimate, Metrics
 from genzcli.errors import PlanError
+from genzcli.explore.bounds import best_case
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Chip, Level, Platform, Tier
 from genzcli.spec.model import (
@@ -616,3 +617,21 @@ def test_a_burst_moves_prefills_and_makes_none(case: Scenario, chunk: int | None
     assert later >= ttft / SLACK and faster <= tpot * SLACK
     if chunk is None:
         assert same == pytest.approx(e2e, rel=1e-9)
+
+
+# What a search leaves out.
+
+
+@settings(max_examples=200)
+@given(drafted(), st.booleans())
+def test_no_plan_beats_its_bounds(asked: tuple[Scenario, dict[str, Any]], drafts: bool) -> None:
+    case, how = asked
+    case = with_plan(case, **how) if drafts else case
+    got, ideal = run(case).metrics, best_case(case, [case.plan, case.plan])
+    for name in Metrics.fields:
+        bound, actual = getattr(ideal, name), getattr(got, name)
+        if bound is None or actual is None:
+            continue
+        assert bound.shape == (2,)
+        rate = name.endswith(("_per_s", "_per_s_per_user"))
+        assert (actual <= bound[1] * SLACK) if rate else (bound[1] <= actual * SLACK), name

@@ -26,7 +26,7 @@ def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer
     verdict = slo.verdict(judged)
     cures: tuple[Cure, ...] = ()
     if not answer.fits or verdict == "fail":
-        cures = find_cures(scenario, limits, resolved.fixed)
+        cures = find_cures(answer, limits, resolved.fixed)
     return Answer(
         estimate=answer,
         judged=judged,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from genzcli.cli.engines import Engine, engine
 from genzcli.cli.sweeping import Sweep, frames_in
 from genzcli.errors import GenzError
-from genzcli.explore.sweep import blocks
+from genzcli.explore.sweep import together
 from genzcli.report import rows as report
 
 Row = dict[str, Any]
@@ -50,9 +50,8 @@ def parts(sweep: Sweep, workers: Workers) -> Generator[Part, None, None]:
 
 def here(sweep: Sweep, first: int, last: int) -> Generator[Part, None, None]:
     """Rows of a span of points, block by block."""
-    for frame, axes, start, stop in frames_in(sweep, first, last):
-        for block in blocks(frame, axes, start, stop):
-            yield report.rows(block), block.size
+    for block in together(frames_in(sweep, first, last)):
+        yield report.rows(block), block.size
 
 
 def elsewhere(

@@ -28,14 +28,13 @@ class Cure(NamedTuple):
     cures: bool
 
 
-def cures(scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int]) -> tuple[Cure, ...]:
-    """Changes in the order a person would try them, those that cure everything first.
+def cures(before: Estimate, slos: tuple[Slo, ...], fixed: Mapping[str, int]) -> tuple[Cure, ...]:
+    """What would help an answer, in the order a person would try it, what cures everything first.
 
     More chips (the smallest number that does), a narrower format, a smaller batch, each alone. A
     change that neither cures nor helps is left out.
     """
-    before = estimate(scenario, brief=True)
-    found = [cure for cure in _all(scenario, slos, fixed, before) if cure is not None]
+    found = [cure for cure in _all(before.scenario, slos, fixed, before) if cure is not None]
     return tuple(sorted(found, key=lambda cure: not cure.cures))
 
 

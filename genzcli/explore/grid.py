@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genzcli.engine.estimate import estimate
@@ -31,21 +31,28 @@ def answers(
     The numbers of the scenario may be arrays that broadcast to `shape`. Degrees not in `fixed` are chosen at
     each point as `plan.choose` does. `legal` is 0 where no plan can exist.
     """
+    return best(tried(scenario, chips, fixed), shape)
+
+
+def tried(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> list[Scenario]:
+    """The scenario under every plan that may be taken, the simplest first."""
+    plans = candidates(scenario.model, scenario.plan, chips, fixed)
+    return sorted((scenario.replace(plan=plan) for plan in plans), key=simplicity)
+
+
+def best(cases: Sequence[Scenario], shape: tuple[int, ...]) -> tuple[Columns, Mapping[str, Any]]:
+    """The answers under the plan, of these, that is best at each point."""
     import numpy as np
 
-    tried = sorted(
-        (scenario.replace(plan=plan) for plan in candidates(scenario.model, scenario.plan, chips, fixed)),
-        key=simplicity,
-    )
-    found = [item for item in (_columns(case, shape) for case in tried) if item is not None]
+    found = [item for item in (_columns(case, shape) for case in cases) if item is not None]
     if not found:
         return {"legal": np.zeros(shape)}, {}
     if len(found) == 1:
         return found[0]
     index = _choice([columns for columns, _ in found])
-    best = {key: _taken([columns[key] for columns, _ in found], index) for key in found[0][0]}
+    taken = {key: _taken([columns[key] for columns, _ in found], index) for key in found[0][0]}
     tiers = {key: _taken([held[key] for _, held in found], index) for key in found[0][1]}
-    return best, tiers
+    return taken, tiers
 
 
 def _taken(values: list[Any], index: Any) -> Any:

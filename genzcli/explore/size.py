@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genzcli.engine.estimate import estimate
-from genzcli.engine.machine.energy import chip_power_w, chip_price_usd_per_hour, static_w
+from genzcli.engine.machine.energy import chip_power_w, chip_price_usd_per_hour
 from genzcli.engine.machine.memory import weights_of
 from genzcli.engine.machine.placement import storage
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
+from genzcli.explore import bounds
 from genzcli.explore.plan import candidates, choose, simplicity
+from genzcli.numeric import is_array
 from genzcli.slo import Judged, judge
 from genzcli.spec.metric import METRICS
-from genzcli.spec.workload import Scenario
+from genzcli.spec.workload import Plan, Scenario
 from genzcli.units import show
+
+if TYPE_CHECKING:
+    from genzcli.numeric import Number
 
 #: What a size may be the least of: a metric, or the number of chips.
 AIMS = {
@@ -27,8 +32,12 @@ AIMS = {
 }
 
 
+#: Bounds carry the rounding of other sums than answers do.
+_ROUNDING = 1 + 1e-9
+
+
 class Fit(NamedTuple):
-    """A plan that fits and meets every objective, and its brief answer."""
+    """A plan that fits, and its brief answer."""
 
     scenario: Scenario
     answer: Estimate
@@ -36,6 +45,25 @@ class Fit(NamedTuple):
     @property
     def chips(self) -> int:
         return int(self.scenario.plan.chips)
+
+    @property
+    def judged(self) -> tuple[Judged, ...]:
+        """Each objective and what it comes to."""
+        return judge(self.answer, self.scenario.usecase.slo)
+
+    @property
+    def misses(self) -> dict[str, float]:
+        """Objectives that are missed: the value over the limit."""
+        return {
+            item.metric: float(item.actual) / float(item.limit)
+            for item in self.judged
+            if not item.passed and item.actual is not None
+        }
+
+    @property
+    def shortfall(self) -> float:
+        """How many times its limit the worst objective takes."""
+        return float(bounds.shortfall(self.answer.metrics, self.scenario.usecase.slo))
 
     def worth(self, aim: str) -> float | None:
         """What is to be least."""
@@ -45,60 +73,67 @@ class Fit(NamedTuple):
 
 
 class Search(NamedTuple):
-    """The best size found, the plans of that size that it beat, what was tried, and why there is none.
+    """The best size found, the plans of that size that it beat, plans compared, and why there is none.
 
     Where the best has no value of the aim (no price is known), `why` says so: it is no match for the others.
+    Where there is none, `closest` is the plan whose worst objective is nearest to its limit.
     """
 
     best: Fit | None
     beaten: tuple[Fit, ...]
-    tried: int  # plans computed
+    tried: int
     why: str = ""
+    closest: Fit | None = None
 
 
-class Tried(NamedTuple):
-    """Plans that serve, how many were computed, why others do not fit, and what those that fit miss."""
+class _Hope(NamedTuple):
+    """A plan that is not computed yet: its shortfall and the aim, at the least."""
 
-    found: list[Fit]
-    computed: int
-    why: str
-    missed: list[tuple[Judged, ...]]
+    plan: Plan
+    shortfall: float
+    worth: float
+
+    @property
+    def chips(self) -> int:
+        return int(self.plan.chips)
 
 
-def plans(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> Tried:
-    """Plans of exactly `chips` chips that fit and meet the objectives, and what is wrong with the others."""
-    found, tried, why, missed = [], 0, "", []
-    for plan in candidates(scenario.model, scenario.plan, chips, fixed, every=True):
-        case = scenario.replace(plan=plan)
+class _Trials:
+    """The plans computed so far, each once, and the trouble with those that do not serve at all."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.known: dict[tuple[Number, ...], Fit | None] = {}
+        self.trouble = ""
+        self.least_short: Number = math.inf  # bytes of what comes closest to fitting
+
+    def fit(self, plan: Plan) -> Fit | None:
+        """The plan's answer, where it exists and fits."""
+        key = (plan.tp, plan.pp, plan.dp, plan.ep)
+        if key not in self.known:
+            self.known[key] = self._computed(self.scenario.replace(plan=plan))
+        return self.known[key]
+
+    def _computed(self, case: Scenario) -> Fit | None:
         try:
             answer = estimate(case, brief=True)
         except PlanError as error:
-            why = why or str(error)
-            continue
-        tried += 1
-        judged = judge(answer, scenario.usecase.slo)
-        if not answer.fits:
-            why = why or str(answer.why)
-        elif all(item.passed for item in judged):
-            found.append(Fit(case, answer))
-        else:
-            missed.append(judged)
-    return Tried(found, tried, why, missed)
+            self.trouble = self.trouble or str(error)
+            return None
+        if answer.fits:
+            return Fit(case, answer)
+        if answer.memory.deficit_bytes < self.least_short:
+            self.least_short, self.trouble = answer.memory.deficit_bytes, str(answer.why)
+        return None
 
 
 def smallest(scenario: Scenario, fixed: Mapping[str, int], aim: str, most: int) -> Search:
     """The size of at most `most` chips with the least `aim` that fits and meets every objective.
 
-    Counts are tried upwards from what could hold the weights. The search ends where a proven bound says
-    that more chips cannot be better: fewest chips is the first that does; cost, joules and power of n chips
-    are at least n times rent or static power over the time that no number of chips takes away.
+    All plans of all sizes from what could hold the weights. Those whose bounds (`explore.bounds`) miss an
+    objective are not computed; the others are, from the least that the aim can be upwards, until that is
+    more than the best that was found. Of equals the one with fewest chips, then the fastest, the simplest.
     """
-    least = floors(scenario)
-    broken = [item.metric for item in scenario.usecase.slo if least.get(item.metric, 0.0) > item.limit]
-    if broken:
-        took = show(least[broken[0]], "s")
-        said = f"no number of chips meets {broken[0]}: launches and host work alone take {took}"
-        return Search(None, (), 0, said)
     said = unknown(scenario, [item.metric for item in scenario.usecase.slo])
     if said:
         return Search(None, (), 0, said)
@@ -107,20 +142,71 @@ def smallest(scenario: Scenario, fixed: Mapping[str, int], aim: str, most: int) 
         return smallest(scenario, fixed, "chips", most)._replace(why=f"not compared: {apart}")
     if said := _out_of_reach(scenario, fixed, most):
         return Search(None, (), 0, said)
+    trials, hopes = _Trials(scenario), _hopes(scenario, fixed, aim, most)
+    best = _best(trials, [hope for hope in hopes if hope.shortfall <= _ROUNDING], aim)
+    if best is not None:
+        return Search(best, _beaten(trials, hopes, best, aim), len(hopes))
+    closest = _closest(trials, hopes)
+    if closest is None:
+        return Search(None, (), len(hopes), trials.trouble or _no_plan(scenario, fixed, most))
+    return Search(None, (), len(hopes), _never(scenario) or _missed(closest, most), closest)
+
+
+def _hopes(scenario: Scenario, fixed: Mapping[str, int], aim: str, most: int) -> list[_Hope]:
+    """Every plan of every size, with its bounds."""
+    sizes = range(least_chips(scenario), most + 1)
+    plans = [
+        plan
+        for chips in sizes
+        for plan in candidates(scenario.model, scenario.plan, chips, fixed, every=True)
+    ]
+    if not plans:
+        return []
+    ideal = bounds.best_case(scenario, plans)
+    short = bounds.shortfall(ideal, scenario.usecase.slo)
+    field = AIMS[aim]
+    worth = [float(plan.chips) for plan in plans] if field is None else getattr(ideal, field).tolist()
+    over = [0.0] * len(plans) if not is_array(short) else short.tolist()  # type: ignore[union-attr]
+    return [_Hope(*item) for item in zip(plans, over, worth, strict=True)]
+
+
+def _best(trials: _Trials, hopes: list[_Hope], aim: str) -> Fit | None:
+    """The first by rank of the plans that serve."""
     best: Fit | None = None
-    beaten: tuple[Fit, ...] = ()
-    tried, why, missed = 0, "", list[tuple[Judged, ...]]()
-    for chips in range(least_chips(scenario), most + 1):
-        if best is not None and (aim == "chips" or _bound(scenario, aim, chips, least) > _of(best, aim)):
+    for hope in sorted(hopes, key=lambda hope: (hope.worth, hope.chips)):
+        if best is not None and hope.worth > _of(best, aim) * _ROUNDING:
             break
-        found, computed, trouble, failed = plans(scenario, chips, fixed)
-        tried, why, missed = tried + computed, trouble or why, missed + failed
-        ranked = sorted(found, key=lambda item: (_of(item, aim), _e2e(item), simplicity(item.scenario)))
-        if ranked and (best is None or _of(ranked[0], aim) < _of(best, aim)):
-            best, beaten = ranked[0], tuple(ranked[1:])
-    if best is None:
-        why = _missed(missed, most) if missed else why or _no_plan(scenario, fixed, most)
-    return Search(best, beaten, tried, "" if best is not None else why)
+        found = trials.fit(hope.plan)
+        if found is not None and _serves(found) and (best is None or _rank(found, aim) < _rank(best, aim)):
+            best = found
+    return best
+
+
+def _beaten(trials: _Trials, hopes: list[_Hope], best: Fit, aim: str) -> tuple[Fit, ...]:
+    """The other plans of as many chips that serve, the best first."""
+    alike = [hope for hope in hopes if hope.chips == best.chips and hope.shortfall <= _ROUNDING]
+    found = [item for item in (trials.fit(hope.plan) for hope in alike) if item is not None and item != best]
+    return tuple(sorted(filter(_serves, found), key=lambda item: _rank(item, aim)))
+
+
+def _closest(trials: _Trials, hopes: list[_Hope]) -> Fit | None:
+    """Of the plans that fit the one with the least shortfall, the smallest of equals."""
+    best: Fit | None = None
+    for hope in sorted(hopes, key=lambda hope: (hope.shortfall, hope.chips)):
+        if best is not None and hope.shortfall > best.shortfall:
+            break
+        found = trials.fit(hope.plan)
+        if found is not None and (best is None or found.shortfall < best.shortfall):
+            best = found
+    return best
+
+
+def _serves(item: Fit) -> bool:
+    return all(judged.passed for judged in item.judged)
+
+
+def _rank(item: Fit, aim: str) -> tuple[Any, ...]:
+    return _of(item, aim), item.chips, _e2e(item), simplicity(item.scenario)
 
 
 def unknown(scenario: Scenario, metrics: Iterable[str]) -> str:
@@ -153,24 +239,31 @@ def _out_of_reach(scenario: Scenario, fixed: Mapping[str, int], most: int) -> st
     return ""
 
 
-def _missed(missed: list[tuple[Judged, ...]], most: int) -> str:
-    """The objectives that no plan meets, with the best that was seen; or that all meet one at a time."""
-    never = []
-    for items in zip(*missed, strict=True):
-        if not any(item.passed for item in items):
-            best = max(items, key=lambda item: -math.inf if item.margin is None else item.margin)
-            reached = "" if best.actual is None else f" (the best: {_of_metric(best)})"
-            never.append(f"{best.metric}{reached}")
+def _never(scenario: Scenario) -> str:
+    """The objective that no number of chips can meet."""
+    least = floors(scenario)
+    for item in scenario.usecase.slo:
+        took = least.get(item.metric, 0.0)
+        if took > item.limit:
+            said = f"launches and host work alone take {show(took, 's')}"
+            return f"no number of chips meets {item.metric}: {said}"
+    return ""
+
+
+def _missed(closest: Fit, most: int) -> str:
+    """What the closest plan misses, and by how much."""
     chips = "1 chip" if most == 1 else f"at most {most} chips"
-    if never:
-        return f"no plan of {chips} meets {' nor '.join(never)}"
-    return f"no plan of {chips} meets all objectives at once"
+    said = " nor ".join(
+        f"{item.metric} ({_value(item)}, {closest.misses[item.metric]:.3g} × the limit)"
+        for item in closest.judged
+        if item.metric in closest.misses
+    )
+    return f"no plan of {chips} meets all objectives; the closest, of {closest.chips}, does not meet {said}"
 
 
-def _of_metric(item: Judged) -> str:
-    scaled = METRICS[item.metric]
-    value = float(item.actual or 0.0) / scaled.scale
-    return show(value, "s") if scaled.unit == "s" else f"{show(value * scaled.scale, '')} {item.unit}"
+def _value(item: Judged) -> str:
+    actual, metric = float(item.actual or 0.0), METRICS[item.metric]
+    return show(actual / metric.scale, "s") if metric.unit == "s" else f"{show(actual, '')} {item.unit}"
 
 
 def _no_plan(scenario: Scenario, fixed: Mapping[str, int], most: int) -> str:
@@ -231,22 +324,3 @@ def _of(item: Fit, aim: str) -> float:
 
 def _e2e(item: Fit) -> float:
     return float(item.answer.metrics.e2e_s or 0.0)
-
-
-def _bound(scenario: Scenario, aim: str, chips: int, least: Mapping[str, float]) -> float:
-    """The least that `aim` can be with this many chips: rent or static power over the fixed time."""
-    floor = least.get("e2e", 0.0)
-    platform, plan, usecase = scenario.platform, scenario.plan, scenario.usecase
-    tokens = float(plan.batch * usecase.output_tokens)
-    watts = chip_power_w(platform)
-    static = 0.0 if watts is None else float(static_w(watts, platform.chip.power_split, chips))
-    rent = plan.price_usd_per_hour
-    rent = chip_price_usd_per_hour(platform) if rent is None else rent
-    match aim:
-        case "cost":
-            return float(rent or 0.0) * chips / 3600 * floor / tokens * 1e6
-        case "joules":
-            return static * floor / tokens
-        case "power":
-            return static
-    return float(chips)

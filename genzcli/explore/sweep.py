@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,6 +12,7 @@ from genzcli.engine.result import Memory
 from genzcli.errors import PlanError
 from genzcli.explore import grid
 from genzcli.explore.plan import choose
+from genzcli.explore.stack import Structures, stacked
 from genzcli.spec.workload import Scenario
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def blocks(frame: Frame, axes: Sequence[Numbers], first: int = 0, last: int | No
             if start < last and start + size > first:
                 cuts = [*(slice(at, at + 1) for at in outer), part, *[slice(None)] * len(sizes[cut + 1 :])]
                 values = [axis.values[at] for axis, at in zip(axes, cuts, strict=False)]
-                block = _block(frame, axes, _open(values), tuple(len(value) for value in values))
+                block = _block(_Cut(frame, axes, _open(values), tuple(map(len, values)) or (1,)))
                 yield block.part(max(first - start, 0), min(last - start, size))
             start += size
 
@@ -112,7 +113,8 @@ def listed(frame: Frame, axes: Sequence[Numbers], first: int = 0, last: int | No
     step = max(BLOCK // 4, 1)  # no array stays small
     for start in range(first, last, step):
         size = min(step, last - start)
-        yield _block(frame, axes, [axis.values[start : start + size] for axis in axes], (size,))
+        values = [axis.values[start : start + size] for axis in axes]
+        yield _block(_Cut(frame, axes, values, (size,)))
 
 
 def _open(values: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
@@ -121,26 +123,111 @@ def _open(values: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
     return [value.reshape(shape) for value, shape in zip(values, shapes, strict=True)]
 
 
-def _block(
-    frame: Frame, axes: Sequence[Numbers], values: list[NDArray[np.float64]], shape: tuple[int, ...]
-) -> Block:
-    """One block: the arrays of the axes broadcast to `shape` in the engine."""
+class _Cut(NamedTuple):
+    """Points of a frame that are computed together: open arrays, an axis each, that broadcast to `shape`."""
+
+    frame: Frame
+    axes: Sequence[Numbers]
+    values: Sequence[NDArray[np.float64]]
+    shape: tuple[int, ...]
+
+    def cases(self) -> list[Scenario]:
+        """The frame's scenario with these numbers, under every plan that may be taken."""
+        scenario, alone = self.frame.scenario, math.prod(self.shape) == 1
+        for axis, value in zip(self.axes, self.values, strict=True):
+            scenario = axis.put(scenario, plain(value.item()) if alone else value)  # floats are faster
+        return grid.tried(scenario, self.frame.chips, self.frame.fixed)
+
+    def block(self, found: Mapping[str, Any], tiers: Mapping[str, Any]) -> Block:
+        """Columns of the points in a row, the axes among them."""
+        import numpy as np
+
+        spread = {
+            axis.name: np.broadcast_to(value, self.shape).ravel()
+            for axis, value in zip(self.axes, self.values, strict=True)
+        }
+        columns = {key: value.ravel() for key, value in found.items()} | spread
+        held = {key: value.ravel() for key, value in tiers.items()}
+        return Block(self.frame, self.axes, math.prod(self.shape), columns, held)
+
+
+def _block(cut: _Cut) -> Block:
+    """The points of one cut, by themselves."""
     import numpy as np
 
-    size = math.prod(shape)
-    spread = {
-        axis.name: np.broadcast_to(value, shape).ravel() for axis, value in zip(axes, values, strict=True)
-    }
-    if frame.problem:
-        return Block(frame, axes, size, spread | {"legal": np.zeros(size)}, {})
-    scenario = frame.scenario
-    for axis, value in zip(axes, values, strict=True):
-        scenario = axis.put(scenario, value if size > 1 else plain(value.item()))  # alone, floats are faster
+    if cut.frame.problem:
+        return cut.block({"legal": np.zeros(cut.shape)}, {})
     with np.errstate(all="ignore"):  # illegal points are computed along and masked
-        found, tiers = grid.answers(scenario, shape, frame.chips, frame.fixed)
-    columns = {key: value.ravel() for key, value in found.items()} | spread
-    held = {key: value.ravel() for key, value in tiers.items()}
-    return Block(frame, axes, size, columns, held)
+        return cut.block(*grid.best(cut.cases(), cut.shape))
+
+
+#: A frame, its axes, and the first and the last point of it that is asked for.
+Asked = tuple[Frame, Sequence[Numbers], int, int]
+#: Frames, and points of them, that are looked at together for some of one structure.
+_FRAMES, _POINTS = 256, 4 * BLOCK
+
+
+def together(asked: Iterable[Asked]) -> Iterator[Block]:
+    """The points of many frames in order; small frames of one structure are answered by one array call."""
+    waiting: list[Asked] = []
+    points = 0
+    for item in asked:
+        size = count(item[1])
+        if size > BLOCK // 4:
+            yield from _answered(waiting)
+            yield from blocks(*item)
+            waiting, points = [], 0
+            continue
+        if points + size > _POINTS or len(waiting) == _FRAMES:
+            yield from _answered(waiting)
+            waiting, points = [], 0
+        waiting.append(item)
+        points += size
+    yield from _answered(waiting)
+
+
+def _answered(asked: Sequence[Asked]) -> Iterator[Block]:
+    """Frames that are not many points each, those of one structure at once."""
+    cuts = []
+    for frame, axes, _, _ in asked:
+        values = [axis.values for axis in axes]
+        cuts.append(_Cut(frame, axes, _open(values), tuple(map(len, values)) or (1,)))
+    found: dict[int, Block] = {}
+    for alike in _groups(cuts):
+        stack = [_block(cuts[at]) for at in alike] if len(alike) == 1 else _stack(cuts, alike)
+        found |= zip(alike, stack, strict=True)
+    for at, (_, _, first, last) in enumerate(asked):
+        yield found[at].part(first, last)
+
+
+#: Positions of cuts, and the scenarios that each is tried under.
+_Group = dict[int, list[Scenario]]
+
+
+def _groups(cuts: Sequence[_Cut]) -> Iterator[_Group]:
+    """Cuts that differ in numbers alone, no more than a block of points together."""
+    structures, groups = Structures(), dict[Hashable, _Group]()
+    for at, cut in enumerate(cuts):
+        cases = [] if cut.frame.problem or len(cuts) == 1 else list(map(structures.essential, cut.cases()))
+        key: Hashable = (cut.shape, *map(structures.of, cases)) if cases else at
+        alike = groups.setdefault(key, {})
+        alike[at] = cases
+        if (len(alike) + 1) * math.prod(cut.shape) > BLOCK:
+            yield groups.pop(key)
+    yield from groups.values()
+
+
+def _stack(cuts: Sequence[_Cut], alike: _Group) -> Iterator[Block]:
+    """Cuts of one structure: each has its place along a dimension ahead of its own."""
+    import numpy as np
+
+    shape = cuts[next(iter(alike))].shape
+    cases = [stacked(each, len(shape)) for each in zip(*alike.values(), strict=True)]
+    with np.errstate(all="ignore"):
+        found, tiers = grid.best(cases, (len(alike), *shape))
+    for place, at in enumerate(alike):
+        held = {key: value[place] for key, value in tiers.items()}
+        yield cuts[at].block({key: value[place] for key, value in found.items()}, held)
 
 
 def why(block: Block, index: int) -> str | None:

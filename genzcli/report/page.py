@@ -14,6 +14,17 @@ class Table(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
     foot: str = ""  # what stands right under it
     strong: tuple[int, ...] = ()  # rows that lead the others
+    spare: tuple[int, ...] = ()  # columns that go where the page is too narrow, the first one first
+
+    def without(self, left_out: frozenset[int]) -> Table:
+        """The table less some columns."""
+        kept = [index for index in range(len(self.columns)) if index not in left_out]
+        return self._replace(
+            columns=tuple(self.columns[index] for index in kept),
+            align="".join(self.align[index] for index in kept),
+            rows=tuple(tuple(row[index] for index in kept) for row in self.rows),
+            spare=(),
+        )
 
 
 class Page(NamedTuple):

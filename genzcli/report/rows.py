@@ -135,50 +135,65 @@ _TABLE = (
     ("$/M", "usd_per_million_output_tokens", 1),
     ("GB", "used_bytes", 1e9),
 )
+#: What a narrow page leaves out, the first one first.
+_SPARE = ("$/M", "J/tok", "bound", "E2E ms", "GB", "chips")
 
 
 def page(
     found: list[dict[str, Any]], axes: Mapping[str, str], total: int, more: int, asked: tuple[str, ...] = ()
 ) -> Page:
     """The rows that are shown; `axes` gives each swept column its unit, `asked` names other columns."""
-    if asked:
-        return Page(
-            "", (_title(found, total),), tables=(_chosen(found, axes, asked),), notes=_notes(found, more)
-        )
-    chosen = ("chips", *AXES)
-    varying = [name for name in chosen if name not in axes and len({row[name] for row in found}) > 1]
-    names = (*axes, *varying)
+    swept = {name: unit for name, unit in axes.items() if not _only(found, name)}
+    table = _chosen(found, swept, asked) if asked else _usual(found, swept)
+    return Page("", (_title(found, axes, total),), tables=(table,), notes=_notes(found, more))
+
+
+def _only(found: list[dict[str, Any]], name: str) -> bool:
+    """Whether a column says the same in each of several rows."""
+    return len(found) > 1 and len({row[name] for row in found}) == 1
+
+
+def _usual(found: list[dict[str, Any]], axes: Mapping[str, str]) -> Table:
+    """The swept columns, the degrees that were chosen, and the metrics that most ask for."""
+    degrees = [
+        name for name in ("chips", *AXES) if name not in axes and len({row[name] for row in found}) > 1
+    ]
     tight = any(not row["fits"] for row in found)  # memory is of interest where it is short
     shown = [item for item in _TABLE if tight or item[1] != "used_bytes"]
     shown = [item for item in shown if any(row[item[1]] is not None for row in found)]
-    heads = (*(name.rpartition(".")[2] for name in names), "", *(head for head, _, _ in shown), "bound")
-    rows = tuple(
-        (
-            *(_label(row[name], axes.get(name, "")) for name in names),
-            _word(row),
-            *(_digits(row[name], unit) for _, name, unit in shown),
-            row["bound"] or NONE,
-        )
-        for row in found
-    )
-    table = Table("", heads, "r" * len(names) + "l" + "r" * len(shown) + "r", rows)
-    return Page(status="", headline=(_title(found, total),), tables=(table,), notes=_notes(found, more))
+    columns = [*_swept(found, axes), *((name, [count(row[name]) for row in found]) for name in degrees)]
+    columns.append(("", [_word(row) for row in found]))
+    columns += [(head, [_digits(row[name], unit) for row in found]) for head, name, unit in shown]
+    columns.append(("bound", [row["bound"] or NONE for row in found]))
+    heads = tuple(head for head, _ in columns)
+    align = "".join("l" if head == "" else "r" for head in heads)
+    spare = tuple(heads.index(head) for head in _SPARE if head in heads and head not in axes)
+    return Table("", heads, align, tuple(zip(*(cells for _, cells in columns), strict=True)), spare=spare)
+
+
+def _swept(found: list[dict[str, Any]], axes: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+    """Heads and cells of the swept columns; a unit that all cells have stands in the head."""
+    for name, unit in axes.items():
+        head = _head(name)
+        cells = [_label(row[name], unit) for row in found]
+        units = {cell.partition(" ")[2] for cell in cells} if unit else set()
+        if len(units) == 1 and units != {""}:
+            head = f"{head} {units.pop()}"
+            cells = [cell.partition(" ")[0] for cell in cells]
+        yield head, cells
 
 
 def _chosen(found: list[dict[str, Any]], axes: Mapping[str, str], asked: tuple[str, ...]) -> Table:
     """The swept columns and those that were asked for, bytes as GB."""
-    names = tuple(name for name in asked if name not in axes)
-    heads = (name.replace("_bytes", " GB").replace("_per_s", "/s").replace("_", " ") for name in names)
-    rows = tuple(
-        (
-            *(_label(row[name], unit) for name, unit in axes.items()),
-            *(_cell(row[name], 1e9 if name.endswith("_bytes") else 1) for name in names),
-        )
-        for row in found
-    )
-    return Table(
-        "", (*(name.rpartition(".")[2] for name in axes), *heads), "r" * (len(axes) + len(names)), rows
-    )
+    columns = list(_swept(found, axes))
+    for name in asked:
+        if name not in axes:
+            head = name.replace("_bytes", " GB").replace("_per_s", "/s").replace("_", " ")
+            unit = 1e9 if name.endswith("_bytes") else 1
+            columns.append((head, [_cell(row[name], unit) for row in found]))
+    heads = tuple(head for head, _ in columns)
+    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
+    return Table("", heads, "r" * len(heads), rows)
 
 
 def _cell(value: Any, unit: float) -> str:
@@ -189,15 +204,15 @@ def _cell(value: Any, unit: float) -> str:
     return _label(value, "")
 
 
-def _title(found: list[dict[str, Any]], total: int) -> str:
+def _title(found: list[dict[str, Any]], axes: Mapping[str, str], total: int) -> str:
     models = list(dict.fromkeys(str(row["model"]) for row in found))
     shown = f"{len(found)} of {total} points" if len(found) < total else f"{total} points"
     named = [" and ".join(models) if len(models) <= 3 else f"{len(models)} models"] if models else []
-    return " · ".join((*named, *_same(found), shown))
+    return " · ".join((*named, *_same(found, axes), shown))
 
 
-def _same(found: list[dict[str, Any]]) -> Iterator[str]:
-    """Load and machine, where all rows have one."""
+def _same(found: list[dict[str, Any]], axes: Mapping[str, str]) -> Iterator[str]:
+    """Load and machine, and what was swept, where all rows have one."""
 
     def only(name: str) -> Any:
         values = {row[name] for row in found}
@@ -205,12 +220,23 @@ def _same(found: list[dict[str, Any]]) -> Iterator[str]:
 
     if not found:
         return
+    said = {"model"}
     prompt, answer = only("input_tokens"), only("output_tokens")
     if prompt is not None and answer is not None:
+        said |= {"input_tokens", "output_tokens"}
         yield f"{prompt} + {answer} tokens"
     if (hardware := only("hardware")) is not None:
         chips = only("chips")
+        said |= {"hardware", "chips"}
         yield f"{chips} × {hardware}" if chips is not None else str(hardware)
+    for name, unit in axes.items():
+        if name not in said and _only(found, name):
+            yield f"{_head(name)} {_label(only(name), unit)}"
+
+
+def _head(name: str) -> str:
+    """A swept column over a table: the last word of a path, no more of a count of tokens than people say."""
+    return name.rpartition(".")[2].removesuffix("_tokens").replace("_", " ")
 
 
 def _notes(found: list[dict[str, Any]], more: int) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from genzcli.explore.largest import Largest
@@ -16,6 +16,7 @@ from genzcli.units import NONE
 
 SCHEMA = "genz.size/1"
 _MOST_BEATEN = 5
+_MOST_NEAR = 5
 
 
 class Sized(NamedTuple):
@@ -44,13 +45,13 @@ class Needed(NamedTuple):
 # --- sizes ---
 
 
-def rank(item: Sized, by: str) -> tuple[bool, float, float]:
-    """The best first, what cannot serve last."""
-    best = item.search.best
-    if best is None:
-        return True, 0.0, 0.0
-    worth = best.worth(by)
-    return False, float("inf") if worth is None else worth, float(best.chips)
+def rank(item: Sized, by: str) -> tuple[int, float, float]:
+    """The best first, then what comes closest, what cannot serve at all last."""
+    best, closest = item.search.best, item.search.closest
+    if best is not None:
+        worth = best.worth(by)
+        return 0, float("inf") if worth is None else worth, float(best.chips)
+    return (2, 0.0, 0.0) if closest is None else (1, closest.shortfall, float(closest.chips))
 
 
 def sized_document(found: Sequence[Sized], by: str) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def sized_document(found: Sequence[Sized], by: str) -> dict[str, Any]:
 
 
 def _sized(item: Sized) -> dict[str, Any]:
-    best = item.search.best
+    best, closest = item.search.best, item.search.closest
     head: dict[str, Any] = {"hardware": item.hardware, "found": best is not None, "tried": item.search.tried}
     head |= {"why": item.search.why or None}
     empty = dict.fromkeys(_PLAN + tuple(name for name, _, _ in _ANSWER))
@@ -67,6 +68,7 @@ def _sized(item: Sized) -> dict[str, Any]:
         head
         | (empty if best is None else _plan(best))
         | {"beaten": [_plan(other) for other in item.search.beaten]}
+        | {"closest": None if closest is None else _plan(closest) | {"misses": closest.misses}}
     )
 
 
@@ -91,29 +93,51 @@ def _plan(fit: Fit) -> dict[str, Any]:
     return {name: int(getattr(plan, name)) for name in _PLAN} | answer
 
 
+_COLUMNS = ("hardware", "chips", "plan", "TTFT", "TPOT", "tokens/s", "power", "a token", "1M out")
+
+
 def sized_page(found: Sequence[Sized], by: str, usecase: UseCase, asked: str) -> Page:
-    """One line a platform, the plans that the best one beat, and why others cannot serve."""
+    """One line a platform, the plans that the best one beat, what comes closest, why others cannot serve."""
     able = [item for item in found if item.search.best is not None]
-    columns = ("hardware", "chips", "plan", "TTFT", "TPOT", "tokens/s", "power", "a token", "1M out")
+    near = [item for item in found if item.search.closest is not None][:_MOST_NEAR]
+    tables = _able(able)
+    if near:
+        title = "Closest of those that cannot serve" if able else "None can serve; the closest"
+        rows = tuple(row for item in near for row in _missing(item))
+        tables.append(Table(title, (*_COLUMNS[:6], "of the limit"), "lrlrrrl", rows))
+    unable = [item for item in found if item.search.best is None and item not in near]
+    notes = [("Least", f"{by}, meeting {_objectives(usecase)}"), *_without(able, unable), *_profiles(able)]
+    title = f"{len(able)} of {len(found)} platform{'s' * (len(found) != 1)} can serve it"
+    return Page(status="", headline=(title,), lines=(asked,), tables=tuple(tables), notes=tuple(notes))
+
+
+def _able(able: Sequence[Sized]) -> list[Table]:
+    """The best plan of each platform, and those that the very best one beat."""
     rows = tuple((item.hardware, *_row(item.search.best)) for item in able if item.search.best is not None)
-    tables = [Table("", columns, "lrlrrrrrr", rows)] if rows else []
+    tables = [Table("", _COLUMNS, "lrlrrrrrr", rows)] if rows else []
     if able and able[0].search.beaten:
         title = f"Plans of {able[0].hardware} with as many chips that also pass"
         beaten = tuple(("", *_row(item)) for item in able[0].search.beaten[:_MOST_BEATEN])
-        tables.append(Table(title, columns, "lrlrrrrrr", beaten))
-    unable = [item for item in found if item.search.best is None]
-    apart = [item for item in able if item.search.why]
-    notes = [("Least", f"{by}, meeting {_objectives(usecase)}")]
-    notes += [
-        ("Cannot serve", "; ".join(f"{item.hardware}: {item.search.why}" for item in unable[:3]))
-    ] * bool(unable)
-    notes += [("Not compared", "; ".join(f"{item.hardware}: {_bare(item)}" for item in apart))] * bool(apart)
-    if len(unable) > 3:
-        notes.append(("Nor can", ", ".join(item.hardware for item in unable[3:])))
-    title = f"{len(able)} of {len(found)} platform{'s' * (len(found) != 1)} can serve it"
-    return Page(
-        status="", headline=(title,), lines=(asked,), tables=tuple(tables), notes=(*notes, *_profiles(able))
-    )
+        tables.append(Table(title, _COLUMNS, "lrlrrrrrr", beaten))
+    return tables
+
+
+def _without(able: Sequence[Sized], unable: Sequence[Sized]) -> Iterator[tuple[str, str]]:
+    """Why some cannot serve, and why others that do are no match."""
+    said = [item for item in unable if item.search.closest is None][:3]
+    if said:
+        yield "Cannot serve", "; ".join(f"{item.hardware}: {item.search.why}" for item in said)
+    if apart := [item for item in able if item.search.why]:
+        yield "Not compared", "; ".join(f"{item.hardware}: {_bare(item)}" for item in apart)
+    if others := [item.hardware for item in unable if item not in said]:
+        yield "Nor can", ", ".join(others)
+
+
+def _missing(item: Sized) -> Iterator[tuple[str, ...]]:
+    """The plan that comes closest, and how far its objectives are from their limits."""
+    if item.search.closest is not None:
+        said = (f"{label(name)} × {ratio:.3g}" for name, ratio in item.search.closest.misses.items())
+        yield item.hardware, *_row(item.search.closest)[:5], ", ".join(said)
 
 
 def _profiles(able: Sequence[Sized]) -> list[tuple[str, str]]:

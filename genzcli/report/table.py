@@ -73,9 +73,13 @@ def _body(console: Any, page: Page) -> None:
         console.print()
         if table.title:
             console.print(Text(table.title, style="bold", overflow="fold"))
-        console.print(_drawn(table, console.width))
+        fitted, left_out = _fitted(table, console.width)
+        console.print(_drawn(fitted, console.width))
         if table.foot:
             console.print(Text(table.foot, overflow="fold"))
+        if left_out:
+            said = f"No room for {', '.join(left_out)}; a wider terminal or --columns shows them"
+            console.print(Text(said, overflow="fold"))
     for position, (label, words) in enumerate(page.notes):
         if position == 0:
             console.print()
@@ -97,15 +101,36 @@ def _drawn(table: Table, room: int) -> Any:
     return drawn
 
 
+def _fitted(table: Table, room: int) -> tuple[Table, tuple[str, ...]]:
+    """The table without the spare columns that would have words and numbers broken, and their heads."""
+    left_out: set[int] = set()
+    for index in table.spare:
+        fitted = table.without(frozenset(left_out))
+        if sum(_unbroken(fitted)) + _GAP * (len(fitted.columns) - 1) <= room:
+            break
+        left_out.add(index)
+    return table.without(frozenset(left_out)), tuple(table.columns[index] for index in sorted(left_out))
+
+
+def _unbroken(table: Table) -> list[int]:
+    """Widths with heads and texts on lines of a word each, and numbers whole."""
+    found = []
+    for letter, head, *cells in zip(table.align, table.columns, *table.rows, strict=True):
+        words = [word for cell in cells for word in cell.split()] if letter == "l" else cells
+        found.append(max(map(len, (*head.split(), *words)), default=1))
+    return found
+
+
 def _widths(table: Table, room: int) -> list[int]:
-    """Column widths that fill no more than `room`: texts give way first, then everything; nothing is cut."""
+    """Column widths that fill no more than `room`: heads and texts give way by whole words, then texts, then
+    everything; nothing is cut."""
     cells = list(zip(table.columns, *table.rows, strict=True))
     widths = [max(map(len, column)) for column in cells]
-    words = [max((len(word) for cell in column for word in cell.split()), default=1) for column in cells]
+    words = _unbroken(table)
     texts = [index for index, letter in enumerate(table.align) if letter == "l" and index > 0]
     room -= _GAP * (len(widths) - 1)
     everything, narrow, none = list(range(len(widths))), [_NARROW] * len(widths), [1] * len(widths)
-    for columns, least in ((texts, words), (texts, narrow), (everything, none)):
+    for columns, least in ((texts, words), (everything[1:], words), (texts, narrow), (everything, none)):
         while sum(widths) > room:
             widest = max(columns, key=lambda index: widths[index] - least[index], default=None)
             if widest is None or widths[widest] <= least[widest]:

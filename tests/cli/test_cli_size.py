@@ -89,7 +89,10 @@ def test_needs_are_enough(genz: Genz) -> None:
         ("llama-3.1-8b h100-sxm --tp 8 --most 4", "tp 8 = 8 chips, and --most is 4"),
         ("llama-3.1-8b groq-lpu --slo cost=1", "no price of groq-lpu is known; give --price"),
         ("llama-3.1-8b inferentia2 --slo power=1", "no power of inferentia2 is known"),
-        ("llama-3.1-8b h100-sxm --slo cost=1 --most 2", "meets cost (the best: 2.95 USD/M tokens)"),
+        (
+            "llama-3.1-8b h100-sxm --slo cost=1 --most 2",
+            "does not meet cost (2.95 USD/M tokens, 2.95 × the limit)",
+        ),
     ],
 )
 def test_says_why_nothing_serves(genz: Genz, words: str, says: str) -> None:
@@ -139,3 +142,19 @@ def test_a_resource_that_is_not_asked_for_has_no_factor(genz: Genz) -> None:
 def test_refuses(genz: Genz, words: tuple[str, ...], says: str) -> None:
     ended = genz("size", "llama-3.1-8b", *words)
     assert ended.code == 2 and says in ended.err and not ended.out
+
+
+def test_the_nearest_miss_is_said(genz: Genz) -> None:
+    """What comes closest stands in the table, with how many times its limit each missed objective takes."""
+    words = ("llama-3.1-70b", "h100-sxm", "l4", "-u", "chat", "--slo", "ttft=40ms")
+    near, far = best(genz, *words)
+    assert near["hardware"] == "h100-sxm" and not near["found"] and near["chips"] is None
+    closest = near["closest"]
+    assert closest["misses"]["ttft"] == pytest.approx(closest["ttft_ms"] / 40)
+    assert max(closest["misses"].values()) < max(far["closest"]["misses"].values())
+    asked = genz(
+        "run", *words[:2], "-u", "chat", "-n", str(closest["chips"]), "--tp", str(closest["tp"]), "--json"
+    )
+    assert asked.json["metrics"]["ttft_ms"] == closest["ttft_ms"]
+    page = genz("size", *words).out
+    assert "None can serve; the closest" in page and "TTFT × 3.09" in page

@@ -351,3 +351,33 @@ def test_columns_that_are_asked_for(genz: Genz) -> None:
     assert "used GB" in table and "yes" in table and "TTFT" not in table and "batch" in table
     ended = genz(*words, "--columns", "tpo_ms")
     assert ended.code == 2 and "tpot_ms" in ended.err
+
+
+#: Axes of a table of 80 columns: three to six of them.
+WIDE = [
+    "h100-sxm --over batch=1,16 --over chips=8,16 --over memory.hbm.bandwidth=*1,*2",
+    "--over hardware=h100-sxm,mi300x --over batch=1,16 --over input=100,1000 --over precision=fp8,bf16",
+    "--over hardware=h100-sxm,l4 --over batch=1,16 --over input=100,900 --over precision=fp8,bf16 "
+    "--over output=10,20 --over tp=2,4",
+]
+
+
+@pytest.mark.parametrize("words", WIDE)
+def test_a_narrow_table_breaks_no_word(genz: Genz, words: str) -> None:
+    """Columns go where there is no room, and are named; each row stays on one line."""
+    asked = ("sweep", "llama-3.1-70b", *words.split())
+    lines = genz(*asked).out.splitlines()
+    rule = next(at for at, line in enumerate(lines) if line.startswith("──"))
+    end = next(at for at, line in enumerate(lines) if line.startswith("No room for "))
+    body = lines[rule + 1 : end]
+    points = genz(*asked, "--json").json["rows"]
+    assert len(body) == min(len(points), 60) and all(len(line) <= 80 for line in lines)
+    for line, point in zip(body, points, strict=False):
+        cells = line.split()
+        assert str(point["batch"]) in cells and (len(words.split()) < 8 or point["hardware"] in cells)
+    assert "$/M" in lines[end] and "$/M" not in lines[rule - 1]
+
+
+def test_what_does_not_vary_stands_over_the_table(genz: Genz) -> None:
+    lines = genz("sweep", "llama-3.1-8b", "h100-sxm", "--over", "batch=4", "--over", "input=10,20").out
+    assert "batch 4" in lines.splitlines()[0] and "batch" not in lines.splitlines()[2]

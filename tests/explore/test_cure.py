@@ -27,7 +27,7 @@ def test_the_fewest_chips_that_hold_the_model() -> None:
 
 
 def test_a_misfit_gets_cures_that_cure() -> None:
-    found = cures(scenario(on=BENCH), (), {})
+    found = cures(estimate(scenario(on=BENCH)), (), {})
     assert any(cure.change.startswith("--chips 2") and cure.cures for cure in found)
     assert any(cure.change == "--precision fp8" and cure.cures for cure in found)
 
@@ -35,7 +35,7 @@ def test_a_misfit_gets_cures_that_cure() -> None:
 def test_a_smaller_batch_is_the_largest_that_fits() -> None:
     base = scenario(on=platform(level()), batch=30_000)
     most = int(estimate(base).memory.max_batch)
-    assert any(cure.change == f"--batch {most}" for cure in cures(base, (), {}))
+    assert any(cure.change == f"--batch {most}" for cure in cures(estimate(base), (), {}))
 
 
 def test_an_objective_that_fails_gets_a_batch_that_passes() -> None:
@@ -43,7 +43,9 @@ def test_an_objective_that_fails_gets_a_batch_that_passes() -> None:
     alone = estimate(base.replace(plan=base.plan.replace(batch=1))).metrics.tpot_s
     slos = (Slo(metric="tpot", limit=1.5 * float(alone or 0)),)
     assert verdict(judge(estimate(base), slos)) == "fail"
-    change = next(cure.change for cure in cures(base, slos, {}) if cure.change.startswith("--batch"))
+    change = next(
+        cure.change for cure in cures(estimate(base), slos, {}) if cure.change.startswith("--batch")
+    )
     batch = int(change.split()[1])
 
     def passes(size: int) -> bool:
@@ -56,9 +58,9 @@ def test_a_host_beside_the_chip_is_offered_with_what_it_costs() -> None:
     """75 MB of 175 come over 50 GB/s: 1.5 ms a step, beside the rest less the embedding's 20 MB."""
     host = {"host": Tier(capacity_bytes=50e9, bandwidth_bytes_per_s=5e10)}
     base = scenario(on=platform(level(), chip=SMALL, memory=host))
-    found = next(cure for cure in cures(base, (), {}) if cure.change.startswith("--offload"))
+    found = next(cure for cure in cures(estimate(base), (), {}) if cure.change.startswith("--offload"))
     assert (found.change, found.cures) == ("--offload host", True)
     after = estimate(base.replace(plan=base.plan.replace(offload=("host",))))
     assert after.metrics.tpot_s == pytest.approx(1.5e-3, rel=0.05)
     assert found.effect == f"fits, TPOT {show(after.metrics.tpot_s, 's')}"
-    assert not any("--offload" in cure.change for cure in cures(scenario(on=BENCH), (), {}))
+    assert not any("--offload" in cure.change for cure in cures(estimate(scenario(on=BENCH)), (), {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -31,17 +32,20 @@ def passes(case: Scenario) -> Any:
     return answer if answer.fits and met else None
 
 
-def every_plan(case: Scenario, most: int) -> list[tuple[int, Any]]:
-    """All combinations of degrees, with no cleverness at all."""
-    found = []
+def degrees(most: int) -> Iterator[dict[str, int]]:
+    """All combinations, with no cleverness at all."""
     for tp in range(1, most + 1):
         for pp in range(1, most // tp + 1):
             for dp in range(1, most // (tp * pp) + 1):
                 for ep in range(1, tp * dp + 1):
-                    answer = passes(case.replace(plan=case.plan.replace(tp=tp, pp=pp, dp=dp, ep=ep)))
-                    if answer is not None:
-                        found.append((tp * pp * dp, answer))
-    return found
+                    yield {"tp": tp, "pp": pp, "dp": dp, "ep": ep}
+
+
+def every_plan(case: Scenario, most: int) -> list[tuple[int, Any]]:
+    """Chips and answer of every plan that passes."""
+    tried = (case.replace(plan=case.plan.replace(**each)) for each in degrees(most))
+    answers = ((int(each.plan.chips), passes(each)) for each in tried)
+    return [(chips, answer) for chips, answer in answers if answer is not None]
 
 
 def problem(seed: int) -> Scenario:
@@ -73,6 +77,7 @@ def test_smallest_is_what_brute_force_finds(seed: int) -> None:
     counts = [chips for chips, _ in every_plan(case, MOST)]
     assert (found.best.chips if found.best else None) == (min(counts) if counts else None)
     assert found.best is not None or found.why
+    assert not counts or len(found.beaten) == counts.count(min(counts)) - 1
 
 
 @pytest.mark.parametrize("seed", range(0, 200, 10))
@@ -87,6 +92,29 @@ def test_cheapest_is_what_brute_force_finds(seed: int, aim: str) -> None:
     assert found.best is not None
     worth = found.best.worth(aim)
     assert worth is not None and close(worth, min(worths))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_closest_miss_is_what_brute_force_finds(seed: int) -> None:
+    """Where no plan serves, the one whose worst objective is nearest to its limit, of those that fit."""
+    case = problem(seed)
+    limits = (Slo(metric="ttft", limit=1e-6), Slo(metric="throughput", limit=1e7))
+    case = case.replace(usecase=case.usecase.replace(slo=limits))
+    found = smallest(case, {}, "chips", MOST)
+    misses = []
+    for each in degrees(MOST):
+        try:
+            answer = estimate(case.replace(plan=case.plan.replace(**each)), brief=True)
+        except PlanError:
+            continue
+        if answer.fits:
+            ttft, rate = answer.metrics.ttft_s, answer.metrics.output_tokens_per_s
+            assert ttft is not None and rate is not None
+            misses.append(max(float(ttft) / 1e-6, 1e7 / float(rate)))
+    assert found.best is None and (found.closest is None) == (not misses)
+    if found.closest is not None:
+        assert close(found.closest.shortfall, min(misses)) and found.why
+        assert found.closest.misses["ttft"] > 1 > found.closest.misses["throughput"]
 
 
 def test_fewer_chips_than_the_weights_need_are_not_tried() -> None:
@@ -141,4 +169,5 @@ def test_what_no_amount_of_hardware_meets_is_said() -> None:
     case = scenario_of(use=usecase().replace(slo=(Slo(metric="tpot", limit=1e-3),)), profile=slow)
     assert {item.factor for item in requirements(case)} == {None}
     search = smallest(case, {}, "chips", 64)
-    assert search.best is None and "no number of chips" in search.why and search.tried == 0
+    assert search.best is None and "no number of chips" in search.why
+    assert search.closest is not None and search.closest.misses["tpot"] > 1000

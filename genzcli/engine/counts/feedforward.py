@@ -15,7 +15,7 @@ from genzcli.engine.counts.ops import (
     reduce_over_tp,
 )
 from genzcli.engine.counts.routing import Load, Routing, busiest_rank, copies, picks
-from genzcli.numeric import maximum, where
+from genzcli.numeric import is_array, maximum, where
 from genzcli.spec.model import FeedForward, Mlp, Moe
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def experts(
         ahead.append(linear("latent down", tokens, d_model, part.d_latent, shard.size))
         behind.append(linear("latent up", tokens, part.d_latent, d_model, shard.size))
     ahead[-1] = ahead[-1].replace(sends=dispatch(part, width, tokens, shard, routing))
-    if part.d_shared:
+    if is_array(part.d_shared) or part.d_shared:
         sends = _shared_sends(d_model, tokens, shard)
         ahead += mlp("shared ", part.d_shared, part.gated, d_model, tokens, shard, sends=sends)
     back = combine(part, width, tokens, shard, routing)

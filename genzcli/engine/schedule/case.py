@@ -159,7 +159,7 @@ def _setting(
             cache=cache_of(chip, held.weights + held.held),
             array=chip.array,
             vector=chip.vector,
-            longest=scenario.model.max_context or math.inf,
+            longest=math.inf if scenario.model.max_context is None else scenario.model.max_context,
             **streams._asdict(),
         ),
         options=Options(
