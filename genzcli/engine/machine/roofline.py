@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine.counts.ops import Operator
 from genzcli.engine.machine.systolic import cycles
-from genzcli.numeric import ceil, clip, corner, is_array, maximum, minimum, where
+from genzcli.numeric import any_true, ceil, clip, corner, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Chip, Systolic, Vector
 from genzcli.spec.noun import Noun, noun, ratio, text
 from genzcli.spec.profile import OperatorFit, Profile
@@ -324,6 +324,13 @@ def _compute_s(operator: Operator, flop: Number, vector: Number, rates: Rates, f
     return compute if fit.vector_efficiency is None else compute + vector / fit.vector_efficiency
 
 
+def _longer(compute: Number, vector: Number) -> Number:
+    """The larger of two times, of which one is often a plain 0: no pass over the other's array then."""
+    if not is_array(vector) and vector == 0:
+        return compute
+    return vector if not is_array(compute) and compute == 0 else maximum(compute, vector)
+
+
 def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 1.0) -> Parts:
     """The time under one set of constants, where the cache is read `slower` times as slowly."""
     flop, kv = _whole_tiles(operator, fit)
@@ -338,17 +345,17 @@ def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 
     if fit.lanes is not None:
         both = both / _fill(operator, fit, fit.lanes)
     bound = False if moves else compute > memory
-    if rates.array is not None or rates.vector is not None:
-        least = vector
-        if rates.array is not None:
-            least = maximum(vector, array_s(operator, rates.array, rates.flop_per_s))
+    least = vector
+    if rates.array is not None:
+        least = maximum(vector, array_s(operator, rates.array, rates.flop_per_s))
+    if any_true(least > memory):  # mostly it is not, and nothing changes
         bound = maximum(compute, least) > memory
         both = maximum(both, least)
     return Parts(
         compute=where(bound, both, 0.0),
         memory=where(bound, 0.0, both),
         overhead=fit.fixed_s + fit.per_k_s * operator.reduction,
-        busy_compute=compute if rates.vector is None else maximum(compute, vector),
+        busy_compute=_longer(compute, vector),
         busy_memory=memory,
         flop=operator.flop,
     )
