@@ -103,12 +103,13 @@ def other_chips() -> tuple[Row, ...]:
 
 
 def precision(row: Row) -> Precision:
-    """fp8 and fp4 checkpoints keep an fp8 cache, except vLLM on H100; gpt-oss quantises experts alone."""
+    """fp8 and fp4 checkpoints keep an fp8 cache, except vLLM on H100; gpt-oss and Kimi quantise experts."""
     wide = row.precision == "bf16" or (row.precision, row.hardware, row.stack) == ("fp8", "h100-sxm", "vllm")
-    own = row.model == "gpt-oss-120b" and row.precision == "fp4"
+    experts = {("gpt-oss-120b", "fp4"): "mxfp4", ("kimi-k2.5", "int4"): "int4g32"}
+    own = experts.get((row.model, row.precision), "")
     return Precision(
         weights="bf16" if own else row.precision,
-        experts="mxfp4" if own else "",
+        experts=own,
         kv="bf16" if wide else "fp8",
         activations="bf16",
         compute="bf16" if row.precision == "int4" else row.precision,
