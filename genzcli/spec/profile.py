@@ -173,7 +173,7 @@ class Profile(Noun):
 
     Time of a pass = max(operators + exposed collectives, layers * layer) + step + per_sequence * B
     + per_chip [tp > 1].
-    `request`, `launch`, `burst` and `held_output` shape the queue of a server (`engine/metrics.py`).
+    `request`, `launch`, `burst` and `held_output` shape the queue of a server (`engine/serving.py`).
     """
 
     name: str = text("catalog id")
