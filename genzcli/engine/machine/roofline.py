@@ -54,6 +54,7 @@ class Rates(Noun):
     """
 
     dtype: str = text("format that matrix products run in")
+    stored: str = text("format of the weights, where it is another", default="")
     flop_per_s: Number = ratio("dense peak in that format")
     weights: Number = ratio("seconds a byte of weights")
     kv: Number = ratio("seconds a byte of the cache")
@@ -168,9 +169,12 @@ def joined(stretches: Iterable[Parts]) -> Parts:
 _PARTS = ("compute", "memory", "network", "overhead", "busy_compute", "busy_memory", "busy_network", "flop")
 
 
-def fit_for(profile: Profile, kind: str, phase: str, dtype: str) -> OperatorFit:
-    """The most specific calibration: kind.phase.dtype, kind.phase, kind.dtype, kind, default."""
+def fit_for(profile: Profile, kind: str, phase: str, dtype: str, stored: str = "") -> OperatorFit:
+    """The most specific calibration: kind.stored.dtype where weights are stored in a format of their own,
+    then kind.phase.dtype, kind.phase, kind.dtype, kind, default."""
     fits = profile.operators
+    if stored and (own := fits.get(f"{kind}.{stored}.{dtype}")) is not None:
+        return own
     for key in (f"{kind}.{phase}.{dtype}", f"{kind}.{phase}", f"{kind}.{dtype}", kind, "default"):
         if key in fits:
             return fits[key]
@@ -297,14 +301,15 @@ def _memory_s(operator: Operator, kv: Number, rates: Rates, fit: OperatorFit) ->
 
 
 def time(operator: Operator, rates: Rates) -> Parts:
-    """`T = (Tc^p + Tm^p)^(1/p) / fill + t_op + c k`, all of the roofline's time booked on what bounds it.
+    """`T = (Tc^p + Tm^p)^(1/p) / fill + t_op + c k + g groups`, all of the roofline's time on what bounds it.
 
     Tc = FLOP / (peak eff_c), Tm = sum over tensors of bytes x seconds a byte / eff_m. With p = inf
     this is the GenZ paper's equation 1. `OperatorFit` says what tiles, fill and cache add. On a systolic
     chip a GEMM takes no less than its array's cycles, and nothing less than its work on vector units, where
     these are known. Decode attention that is not split (`Unsplit`) has constants of its own.
     """
-    usual = _under(operator, rates, fit_for(rates.profile, operator.kind, rates.phase, rates.dtype))
+    fit = fit_for(rates.profile, operator.kind, rates.phase, rates.dtype, rates.stored)
+    usual = _under(operator, rates, fit)
     rule = rates.profile.unsplit
     if rule is None or operator.kind != "attention" or rates.phase != "decode":
         return usual
@@ -351,10 +356,13 @@ def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 
     if any_true(least > memory):  # mostly it is not, and nothing changes
         bound = maximum(compute, least) > memory
         both = maximum(both, least)
+    overhead = fit.fixed_s + fit.per_k_s * operator.reduction
+    if operator.groups is not None:
+        overhead = overhead + fit.per_group_s * operator.groups
     return Parts(
         compute=where(bound, both, 0.0),
         memory=where(bound, 0.0, both),
-        overhead=fit.fixed_s + fit.per_k_s * operator.reduction,
+        overhead=overhead,
         busy_compute=_longer(compute, vector),
         busy_memory=memory,
         flop=operator.flop,
