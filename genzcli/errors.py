@@ -63,7 +63,7 @@ def shortened(text: str, most: int = 60) -> str:
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The known names closest to `name`, best first; none rather than far ones.
 
-    First those that say all that it says and more (`mi300`, MI300X), then the look-alikes, then what holds it.
+    First those that say all it says and more (`mi300`, MI300X), then the look-alikes, then what holds it.
     """
     import difflib  # late: only a wrong name needs it
 
@@ -77,7 +77,7 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 
 def _fuller(name: str, known: Iterable[str]) -> list[str]:
-    """The names that begin alike and have every word and number of `name`, those with the least beside first."""
+    """The names that begin alike and have every word and number of `name`, the shortest first."""
     import re
 
     split = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?").findall

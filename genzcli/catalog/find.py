@@ -167,7 +167,7 @@ def _separated(name: str) -> bool:
 
 
 def find(search: Sequence[Root], kinds: Sequence[str], name: str, where: str = "") -> Entry:
-    """The file that `name` means among `kinds`: by its own name in any root, by alias, by another spelling."""
+    """The file that `name` means among `kinds`: by its name in any root, by alias, by another spelling."""
     entry = next(by_name(search, kinds, name), None) or by_alias(search, kinds, name)
     path = None if entry is not None else name if os.path.isfile(name) else config_in(name)
     if path is not None:

@@ -26,7 +26,7 @@ _STORED = {
     "mxfp4": "mxfp4",
     "nvfp4": "fp4",
     "fp4": "fp4",
-    "gguf": "",
+    "gguf": "w4a16",
 }
 _JOINT = re.compile(r"(?<!\d)-|-(?!\d)")
 
@@ -40,7 +40,7 @@ def squeezed(name: str) -> str:
 
 
 def meant(search: Sequence[Root], kinds: Sequence[str], name: str) -> Entry | None:
-    """The one entry that is spelt a little differently, its maker's name perhaps in front; None if none or two."""
+    """The one entry spelt a little differently, its maker's name perhaps in front; None if none or two."""
     found = _alike(search, kinds, name)
     if found is not None or kinds == ("models",):
         return found
@@ -52,7 +52,7 @@ def meant(search: Sequence[Root], kinds: Sequence[str], name: str) -> Entry | No
 
 def _alike(search: Sequence[Root], kinds: Sequence[str], name: str) -> Entry | None:
     """The only entry of the first root that has any with a name or an alias of the same letters."""
-    if len(squeezed(name)) < 2:
+    if not any(letter.isdigit() for letter in name):  # without a size or a version: a family
         return None
     for root in search:
         found = [
@@ -91,7 +91,7 @@ def _maker(search: Sequence[Root], entry: Entry) -> str:
 
 
 def cure(search: Sequence[Root], kinds: Sequence[str], name: str) -> str:
-    """What the user may have wanted: the entry of another kind, other weights of a model, or the nearest names."""
+    """What the user may have wanted: an entry of another kind, other weights of a model, or the nearest."""
     what = "hardware" if len(kinds) > 1 else kinds[0]
     other = _elsewhere(search, kinds, name)
     if other is not None:
@@ -99,7 +99,7 @@ def cure(search: Sequence[Root], kinds: Sequence[str], name: str) -> str:
         order = ", the model comes first, then the hardware" if swapped else ""
         return f"that is a {singular(other.kind)}{order}; see `genz list {what}`"
     stored = _stored_otherwise(search, name) if kinds == ("models",) else ""
-    return f"{stored or _near(search, kinds, name)}see `genz list {what}`"
+    return f"{stored or near(search, kinds, name)}see `genz list {what}`"
 
 
 def singular(kind: str) -> str:
@@ -122,16 +122,17 @@ def _stored_otherwise(search: Sequence[Root], name: str) -> str:
     for last in range(first, 0, -1):  # what stands before the format, less the tool's name
         base = _alike(search, ("models",), "-".join(words[:last]))
         if base is not None:
-            precision = _STORED[formats[0]] or "the format of its file"
-            return f"its weights in another format? write {base.name} --precision {precision}; "
+            return f"its weights in another format? write {base.name} --precision {_STORED[formats[0]]}; "
     return ""
 
 
-def _near(search: Sequence[Root], kinds: Sequence[str], name: str) -> str:
+def near(search: Sequence[Root], kinds: Sequence[str], name: str) -> str:
     """The nearest entries, each once."""
     known = dict(_spellings(search, kinds))
-    near = dict.fromkeys(known[word] for word in nearest(fold(name.rpartition("/")[2]), known, 9))
-    return f"did you mean {', '.join(list(near)[:3])}? " if near else ""
+    found: dict[str, str] = {}  # entry to its nearest spelling
+    for word in nearest(fold(name.rpartition("/")[2]), known, 9):
+        found.setdefault(known[word], word)
+    return f"did you mean {', '.join(list(found.values())[:3])}? " if found else ""
 
 
 def _spellings(search: Sequence[Root], kinds: Sequence[str]) -> Iterator[tuple[str, str]]:

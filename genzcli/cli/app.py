@@ -90,7 +90,7 @@ def _guarded(arguments: list[str]) -> int:
     except GenzError as error:
         return complain(str(error))
     except _UsageError as error:
-        return complain(_usage(error))
+        return complain(_usage(error, arguments))
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     except (ClosedPipe, BrokenPipeError):
@@ -105,6 +105,7 @@ def _guarded(arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> int:
+    arguments = _plain(arguments)
     named = arguments[:1] if arguments[:1] and arguments[0] in COMMANDS else list(COMMANDS)
     command: Any = typer.main.get_command(build(named))
     try:
@@ -113,6 +114,16 @@ def _invoke(arguments: list[str]) -> int:
             return int(command.invoke(context) or 0)
     except typer.Exit as stop:
         return int(stop.exit_code)
+
+
+def _plain(arguments: list[str]) -> list[str]:
+    """`genz help sweep` and `genz version` as the flags they stand for."""
+    match arguments:
+        case ["version"]:
+            return ["--version"]
+        case ["help", *rest]:
+            return [*rest, "--help"]
+    return arguments
 
 
 def complain(text: str) -> Exit:
@@ -126,9 +137,15 @@ def complain(text: str) -> Exit:
     return Exit.BAD_INPUT
 
 
-def _usage(error: Any) -> str:
+def _usage(error: Any, arguments: Sequence[str]) -> str:
     """A usage error as `place: what; cure`."""
+    from genzcli.cli.hints import cure
+
     context = error.ctx
     path = context.command_path if context is not None else "genz"
-    message = error.format_message().rstrip(".")
-    return f"{path}: {message}; see `{path} --help`"
+    hint = cure(error, arguments)
+    plain = hasattr(error, "option_name") or hint  # without the far-fetched options that typer may list
+    message = error.message if plain and error.message else error.format_message()
+    said = f"{path}: {message.rstrip('.')}"
+    see = f"see `{path} --help`"
+    return f"{said}; {hint}{' ' if hint.endswith('?') else '; ' if hint else ''}{see}"

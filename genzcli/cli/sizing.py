@@ -75,6 +75,9 @@ def smallest_platforms(model: str, hardware: list[str], by: str, most: int, word
                 raise
             found.append(report.Sized(request.hardware, size.Search(None, (), 0, str(error))))
             continue
+        if loaded.request.chips is not None:
+            cure = f"name {loaded.request.hardware}, and use --most for a limit"
+            raise PlanError("the number of chips is what is asked for", where=request.hardware, cure=cure)
         limit = most if loaded.parts.platform.scale_out is not None else _own(loaded, most)
         first = first or loaded
         try:

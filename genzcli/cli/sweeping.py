@@ -13,6 +13,7 @@ from genzcli.catalog.read import read
 from genzcli.cli.question import changed, name_of, replaced
 from genzcli.cli.request import LISTS, NUMBERS, Request, from_flags, hourly
 from genzcli.cli.resolve import Loaded, load
+from genzcli.cli.scenarios import is_scenario
 from genzcli.errors import GenzError, PlanError
 from genzcli.explore import axes as ranges
 from genzcli.explore.sweep import Frame, Numbers, count
@@ -191,18 +192,6 @@ def plan_of(
             raise PlanError(f"{column_of(word)} is swept and given", where=flag, cure="keep one")
     base = from_flags({**words, "model": model, "hardware": hardware or swept.get("hardware", "")})
     return _swept(base, found, shard)
-
-
-def is_scenario(path: str) -> bool:
-    """Whether it is a scenario file: YAML, or stdin, that names its hardware or what it is swept over."""
-    import os
-
-    if path == "-":
-        return True
-    if not path.endswith((".yaml", ".yml")) or not os.path.isfile(path):
-        return False
-    entries = read(path).entries or {}
-    return any(key in entries for key in ("hardware", "scenarios", "over"))
 
 
 def _of_file(
