@@ -39,6 +39,8 @@ def build(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
     """The Typer application with these commands."""
     from importlib import import_module
 
+    from genzcli.cli.help import Asking, Sectioned
+
     app = typer.Typer(
         name="genz",
         rich_markup_mode=None,
@@ -48,7 +50,8 @@ def build(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(root)
     for name in names:
-        app.command(name)(import_module(COMMANDS[name]).command)
+        command = import_module(COMMANDS[name]).command
+        app.command(name, cls=Asking if hasattr(command, "asks") else Sectioned)(command)
     return app
 
 
@@ -59,8 +62,12 @@ def root(
     """What if I served this model, for this use case, on this platform?
 
     \b
-    Example:
-      genz run llama-3.1-70b h100-sxm -n 8 -u chat
+    Start here:
+      genz run llama-3.1-70b 8xh100 -u chat
+      genz compare llama-3.1-70b 8xh100 4xmi300x 16xtpu-v5e -i 2000 -o 500 --fit
+      genz size llama-3.1-70b h100-sxm mi300x -u chat --precision fp8
+
+    `genz list` says what there is, `genz COMMAND --help` what a command can do, with examples.
     """
     from genzcli.cli.streams import emit
 

@@ -8,6 +8,7 @@ import typer
 
 from genzcli.cli.formats import FORMATS as COMMON
 from genzcli.cli.formats import Catalogs, ExitZero, Json, Quiet, chosen
+from genzcli.cli.help import OUTPUT
 
 FORMATS = (*COMMON, "junit")
 
@@ -26,7 +27,10 @@ def command(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Scenario files; - is stdin.")],
     catalog: Catalogs = None,
     format: Annotated[
-        str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the answers.")
+        str,
+        typer.Option(
+            "--format", metavar="|".join(FORMATS), help="How to print the answers.", rich_help_panel=OUTPUT
+        ),
     ] = "table",
     json: Json = False,
     quiet: Quiet = False,

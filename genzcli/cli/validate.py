@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genzcli.cli.formats import FORMATS, Catalogs, Json, Quiet, chosen
+from genzcli.cli.help import OUTPUT
 
 if TYPE_CHECKING:
     from genzcli.cli.measurements import Measurements
@@ -34,7 +35,10 @@ def command(
     ] = None,
     catalog: Catalogs = None,
     format: Annotated[
-        str, typer.Option("--format", metavar="|".join(_FORMATS), help="How to print the answer.")
+        str,
+        typer.Option(
+            "--format", metavar="|".join(_FORMATS), help="How to print the answer.", rich_help_panel=OUTPUT
+        ),
     ] = "table",
     json: Json = False,
     quiet: Quiet = False,

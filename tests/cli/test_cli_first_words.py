@@ -11,6 +11,7 @@ import pytest
 
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.spelling import squeezed
+from genzcli.cli.help import OUTPUT, SECTIONS, USED
 from genzcli.cli.hints import _ELSEWHERE
 
 Genz = Callable[..., Any]
@@ -207,3 +208,49 @@ def test_lists_are_filtered_by_maker_and_class(genz: Genz, tmp_path: Path) -> No
     broken.write_text("name: [")
     assert genz("list", "chips", "amd", "--catalog", str(tmp_path / "own")).code == 0
     assert "is not valid YAML" in genz("list", "chips", "broken", "--catalog", str(tmp_path / "own")).err
+
+
+# --- help ---
+
+ASKING = ("compare", "sweep", "size", "sensitivity")
+
+
+def _titles(text: str) -> dict[str, list[str]]:
+    """The option lines under each title of a help."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    for line in text.splitlines():
+        if line and line[0] != " " and line.endswith(":"):
+            title = line[:-1]
+        elif line.startswith("  -"):
+            found.setdefault(title, []).append(line.strip())
+    return found
+
+
+def test_the_dozen_most_used_options_of_run_come_first(genz: Genz) -> None:
+    titles = _titles(genz("run", "--help").out)
+    assert [*titles] == list(SECTIONS)
+    assert len(titles[USED]) == 12
+    assert any(line.startswith("-h, --help") for line in titles[OUTPUT])
+
+
+@pytest.mark.parametrize("command", ASKING)
+def test_help_of_a_command_that_asks_is_short_and_names_every_option(genz: Genz, command: str) -> None:
+    said = genz(command, "--help").out
+    flags = {
+        word.strip(",")
+        for lines in _titles(genz("run", "--help").out).values()
+        for line in lines
+        for word in line.split("  ")[0].split()
+        if word.startswith("--")
+    } - {"--explain", "--save", "--exit-zero"}
+    words = set(said.replace(",", " ").replace("/", " ").replace(".", " ").split())
+    assert flags <= words
+    assert len(said.splitlines()) < 90
+    assert said.index("\nOptions:") < said.index(f"\n{USED} of `genz run`:") if "\nOptions:" in said else True
+
+
+def test_the_first_page_has_lines_that_run(genz: Genz) -> None:
+    lines = [line.split() for line in genz("--help").out.splitlines() if line.startswith("    genz ")]
+    assert [words[1] for words in lines] == ["run", "compare", "size"]
+    assert all(genz(*words[1:], "--json").code in (0, 1) for words in lines)
