@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from genzcli.catalog import check, special
 from genzcli.catalog.document import Node, join
+from genzcli.catalog.find import is_built_in
 from genzcli.errors import CatalogError, nearest
 from genzcli.spec.hardware import Chip
 from genzcli.spec.noun import Field, Noun
@@ -18,6 +19,7 @@ from genzcli.spec.source import KINDS, Source
 
 N = TypeVar("N", bound=Noun)
 
+_NOT_WRITTEN = ("sources", "origin")  # fields that follow from the file as a whole
 _VALUE_KEYS = ("value", "source", "note")
 
 
@@ -45,7 +47,9 @@ class Builder:
                 for name, node in table.mapping("sources").items()
             }
         built = self.noun(root, cls, "", None, extra=("sources",))
-        return built.replace(sources=self.cited) if "sources" in cls.fields else built
+        if "sources" not in cls.fields:
+            return built
+        return built.replace(sources=self.cited, origin="" if is_built_in(root.file) else root.file)
 
     # --- nouns ---
 
@@ -55,9 +59,7 @@ class Builder:
         """A noun of class `cls` from a mapping; `source` is the nearest enclosing one."""
         entries = node.mapping(path or cls.__name__.lower())
         special_fields = special.fields_of(cls)
-        plain = {
-            f.key: f for f in cls.fields.values() if f.name not in special_fields and f.name != "sources"
-        }
+        plain = {f.key: f for f in cls.fields.values() if f.name not in (*special_fields, *_NOT_WRITTEN)}
         known = [*plain, *special.keys_of(cls), "source", *extra]
         for key in entries:
             if key not in known:

@@ -95,6 +95,13 @@ def built_in() -> str:
     return shipped if os.path.isdir(shipped) else os.path.dirname(_PACKAGE)
 
 
+def is_built_in(path: str) -> bool:
+    """Whether a file is one of the shipped catalogs'."""
+    own = os.path.join(built_in(), "")
+    whole = os.path.abspath(path)
+    return whole.startswith(own) and whole[len(own) :].partition(os.sep)[0] in TOP_FOLDERS
+
+
 def roots(extra: Iterable[str] = (), by: str = "--catalog") -> list[Root]:
     """The search path: --catalog, GENZ_PATH, the current directory, the built-in catalogs.
 

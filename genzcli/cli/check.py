@@ -117,9 +117,12 @@ def _report(results: list[Result], kind: str, quiet: bool, code: int) -> str:
         return csv.table([_record(item, csv.record) for item in results])
     from genzcli.report.pages import Outcome, check_page
 
-    outcomes = [Outcome(item.label, item.answer, item.error) for item in results]
     if kind == "junit":
-        return _tests(results, outcomes)
+        return _tests(results, [Outcome(item.label, item.answer, item.error) for item in results])
+    from genzcli.report.words import distinct
+
+    labels = distinct([(item.label, item.file) for item in results])
+    outcomes = [Outcome(label, *item[2:4]) for label, item in zip(labels, results, strict=True)]
     status = {0: "PASS", 1: "FAIL", 2: "ERROR", 3: "DOES NOT FIT"}[code]
     page = check_page(outcomes, status, quiet)
     if kind == "markdown":

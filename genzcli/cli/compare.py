@@ -149,14 +149,16 @@ def _of_files(paths: list[str], words: dict[str, Any]) -> list[Any]:
         raise GenzError(
             "stands beside scenario files", where=flag, cure="write it into them, or use --change"
         )
-    found = []
+    from genzcli.report.words import distinct
+
+    labels, requests = [], []
     for path in paths:
         for request in read_file(path, tuple(words.get("catalog") or ())):
             if isinstance(request, GenzError):
                 raise request
-            label = request.name or f"{request.model} on {request.hardware}"
-            found.append((label, request, ""))
-    return found
+            labels.append((request.name or f"{request.model} on {request.hardware}", path))
+            requests.append(request)
+    return [(label, request, "") for label, request in zip(distinct(labels), requests, strict=True)]
 
 
 def _report(columns: list[Any], kind: str, quiet: bool) -> str:

@@ -15,8 +15,9 @@ from genzcli.cli.request import NUMBERS, PIXELS, SHARE, TENSORS, Request, hourly
 from genzcli.engine.counts.speculation import MTP, NGRAM
 from genzcli.engine.machine.placement import KINDS
 from genzcli.errors import CatalogError, GenzError, PlanError, UnknownNameError, WordError, nearest
+from genzcli.report.words import named
 from genzcli.spec.dtype import Precision, dtype, pattern
-from genzcli.spec.hardware import Platform
+from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun
 from genzcli.spec.profile import Profile
@@ -56,6 +57,12 @@ class Resolved(NamedTuple):
     edits: tuple[Edit, ...]
     note: str  # how the parallelism came about; empty where the user gave it
 
+    @property
+    def label(self) -> str:
+        """The hardware that was named, and its file where it is not built in."""
+        platform = self.scenario.platform
+        return named(platform.chip if self.bare else platform)
+
     def placed(self, error: GenzError) -> GenzError:
         """An error of the engine, with the place where the user wrote what is wrong."""
         return _placed(error, self.request)
@@ -82,8 +89,16 @@ class Loaded(NamedTuple):
 
     @property
     def hardware(self) -> str:
-        platform = self.parts.platform
-        return platform.chip.name if self.bare else platform.name
+        return str(self._asked.name)
+
+    @property
+    def label(self) -> str:
+        """The hardware by its name, and its file where it is not built in."""
+        return named(self._asked)
+
+    @property
+    def _asked(self) -> Chip | Platform:
+        return self.parts.platform.chip if self.bare else self.parts.platform
 
 
 def resolve(request: Request) -> Resolved:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from genzcli.catalog.path import numbers as paths
 from genzcli.catalog.path.change import set_path
-from genzcli.catalog.read import read
 from genzcli.cli.question import changed, name_of, replaced
 from genzcli.cli.request import LISTS, NUMBERS, Request, from_flags, hourly
 from genzcli.cli.resolve import Loaded, load
@@ -17,6 +16,7 @@ from genzcli.cli.scenarios import is_scenario
 from genzcli.errors import GenzError, PlanError
 from genzcli.explore import axes as ranges
 from genzcli.explore.sweep import Frame, Numbers, count
+from genzcli.report.words import named
 from genzcli.spec.noun import Noun
 from genzcli.spec.workload import Plan, Scenario
 
@@ -143,7 +143,7 @@ class Sweep(NamedTuple):
         labels = {**labels, "model": request.model, "hardware": request.hardware, "chip": None}
         if not problem:
             chip = loaded.parts.platform.chip.name
-            labels |= {"model": loaded.parts.model.name, "hardware": loaded.hardware, "chip": chip}
+            labels |= {"model": named(loaded.parts.model), "hardware": loaded.label, "chip": chip}
         chips = request.chips if problem and request.chips is not None else str(loaded.chips)
         frame = Frame(loaded.scenario, int(float(chips)), loaded.fixed, labels, problem)
         return frame, numbers

@@ -41,6 +41,7 @@ def profile(
         note=note(found, runs, base),
         aliases=(),
         sources={"": source},
+        origin="",
     )
 
 

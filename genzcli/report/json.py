@@ -86,6 +86,7 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "hardware": answer.hardware,
         "chip": asked.platform.chip.name,
         "platform": asked.platform.name,
+        "files": _files(asked),
         "chip_status": asked.platform.chip.status,
         "power_basis": power_basis(asked.platform),
         "chip_power_w": chip_power_w(asked.platform),
@@ -149,6 +150,18 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "lora_on": plan.lora_on if plan.lora_rank else None,
         "reserve": asked.profile.reserve if plan.reserve is None else plan.reserve,
     }
+
+
+def _files(asked: Scenario) -> dict[str, str | None]:
+    """Where each part was read from; null for what is built in."""
+    files = {
+        "model": asked.model.origin,
+        "chip": asked.platform.chip.origin,
+        "platform": asked.platform.origin,
+        "usecase": asked.usecase.origin,
+        "profile": asked.profile.origin,
+    }
+    return {word: file or None for word, file in files.items()}
 
 
 def _computed(asked: Scenario) -> dict[str, str | None]:

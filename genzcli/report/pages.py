@@ -16,6 +16,7 @@ from genzcli.report.words import (
     gigabytes,
     in_unit,
     margin,
+    named,
     objective,
     percent,
     quantity,
@@ -76,7 +77,7 @@ def _asked(answer: Answer) -> str:
         *([f"{count(usecase.beams)} beams"] if usecase.beams > 1 else []),
         " ".join(degrees) or "tp 1",
         formats(plan.precision, answer.compute_dtype),
-        f"profile {scenario.profile.name}",
+        f"profile {named(scenario.profile)}",
         *_drafted(plan),
     ]
     return " · ".join(parts)
@@ -87,7 +88,7 @@ def _drafted(plan: Plan) -> Iterator[str]:
     if plan.draft is None:
         return
     site, drafts = plan.draft_on, f"{count(plan.draft_tokens)} draft{'s' * (plan.draft_tokens != 1)}"
-    where = "" if site is None else f" on {count(site.chips)} × {site.platform.chip.name}"
+    where = "" if site is None else f" on {count(site.chips)} × {named(site.platform.chip)}"
     yield f"{drafts} of {drafting(plan)}{where}"
 
 
@@ -319,8 +320,8 @@ def _line(item: Outcome) -> tuple[str, ...]:
     return (
         _verdict(item),
         item.name,
-        scenario.model.name,
-        f"{count(scenario.plan.chips)} × {scenario.platform.chip.name}",
+        named(scenario.model),
+        f"{count(scenario.plan.chips)} × {named(scenario.platform.chip)}",
         quantity(found.ttft_s, "s"),
         quantity(found.tpot_s, "s"),
         quantity(found.output_tokens_per_s, ""),

@@ -235,6 +235,7 @@ class Profile(Noun):
     note: str = text("what a reader should know: fitted to what, expected error", default="")
     aliases: tuple[str, ...] = texts("other names", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+    origin: str = other("the file it was read from; empty for one that is built in", default="")
 
     def is_for(self, kind: str, vendor: str, chip: str) -> bool:
         """Whether it is for a chip of this class, vendor and name."""

@@ -212,7 +212,8 @@ def test_unnamed_scenarios_are_told_apart(genz: Genz, tmp_path: Path) -> None:
     rows = check(genz, tmp_path, FIVE, "--format", "markdown").out.splitlines()
     cells = [line.split(" | ")[:2] for line in rows if line.startswith("| ")]
     assert [name for _, name in cells[2:7]] == [
-        "a", "llama-3.1-8b on h100-sxm, chat", "llama-3.1-8b on h100-sxm", "big", "llama-3.1-8b on h100-sxm",
+        "a", "llama-3.1-8b on h100-sxm, chat", "llama-3.1-8b on h100-sxm #1", "big",
+        "llama-3.1-8b on h100-sxm #2",
     ]  # fmt: skip
     assert [cells[row][0] for row in (2, 4, 5, 6)] == ["| FITS", "| FAIL", "| DOES NOT FIT", "| ERROR"]
 
