@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -51,18 +52,28 @@ def command(
     from genzcli.cli.app import complain
     from genzcli.cli.evaluate import exit_code
     from genzcli.cli.exits import Exit, lenient, worst
-    from genzcli.cli.streams import emit
+    from genzcli.cli.streams import emit, say
 
     kind = chosen(format, json, FORMATS)
     _once(files)
     results = [result for file in files for result in _answers(file, tuple(catalog or ()), kind)]
     for error in dict.fromkeys(result.error for result in results if result.error):
         complain(error)
+    if quiet:
+        for text in dict.fromkeys(_idle(results)):
+            say(f"genz: note: {text}")
     code = worst(Exit.BAD_INPUT if item.error else exit_code(item.answer) for item in results)
     # With nothing answered stdout stays empty, but for a report of tests: there an error is a result.
     if kind == "junit" or any(not item.error for item in results):
         emit(_report(results, kind, quiet, code))
     return lenient(code, exit_zero)
+
+
+def _idle(results: list[Result]) -> Iterator[str]:
+    """What changes nothing, by scenario."""
+    for item in results:
+        if item.answer is not None:
+            yield from (f"{item.file}: {item.label}: no effect: {text}" for text in item.answer.no_effect)
 
 
 def _once(files: list[str]) -> None:

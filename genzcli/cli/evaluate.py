@@ -5,6 +5,7 @@ from __future__ import annotations
 from genzcli import slo
 from genzcli.cli.assume import assumptions
 from genzcli.cli.exits import Exit
+from genzcli.cli.idle import idle
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.estimate import estimate
 from genzcli.engine.machine.formats import compute_dtype
@@ -35,6 +36,7 @@ def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer
         hardware=resolved.hardware,
         compute_dtype=compute_dtype(scenario.plan, scenario.platform.chip),
         assumptions=assumptions(resolved),
+        no_effect=idle(resolved, answer),
         file=file,
     )
 

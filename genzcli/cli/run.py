@@ -256,6 +256,9 @@ def command(
     kind = chosen(format, json)
     resolved = resolve(from_flags(words))
     answer = evaluate(resolved, explain=explain or kind == "json")
+    if quiet or kind == "csv":  # nothing else of what is printed says so
+        for text in answer.no_effect:
+            say(f"genz: note: no effect: {text}")
     if save is not None:
         from genzcli.cli.save import write
 

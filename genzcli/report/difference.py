@@ -126,6 +126,9 @@ def page(columns: Sequence[Column], quiet: bool = False) -> Page:
         for name, answer in columns
         if any(text not in shared for text in answer.assumptions)
     ]
+    notes += [
+        (f"No effect for {name}", "; ".join(said.no_effect)) for name, said in columns if said.no_effect
+    ]
     return Page(status="", headline=(_title(columns),), tables=tuple(tables), notes=tuple(notes))
 
 

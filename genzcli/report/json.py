@@ -71,6 +71,7 @@ def run_document(answer: Answer) -> dict[str, Any]:
         "within_error": uncertain(answer.judged) if answer.judged else None,
         "cures": [_cure(item) for item in answer.cures],
         "assumptions": list(answer.assumptions),
+        "no_effect": list(answer.no_effect),
         "not_modelled": list(NOT_MODELLED),
     }
 

@@ -35,12 +35,13 @@ def run_page(answer: Answer, explain: bool) -> Page:
         headline=head.pieces,
         lines=(_asked(answer),),
         tables=tuple(_tables(answer, explain)),
-        notes=_notes(answer.assumptions),
+        notes=_notes(answer.assumptions, answer.no_effect),
     )
 
 
-def _notes(assumptions: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def _notes(assumptions: Sequence[str], idle: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return (
+        *([("No effect", "; ".join(idle))] if idle else []),
         ("Assumed", "; ".join(assumptions) or "nothing"),
         ("Not modelled", ", ".join(NOT_MODELLED)),
     )
@@ -285,7 +286,10 @@ def check_page(outcomes: Sequence[Outcome], status: str, quiet: bool = False) ->
         status=status,
         headline=(_tally(outcomes),),
         tables=tuple(tables),
-        notes=_notes(_shared(answers)),
+        notes=_notes(
+            _shared([answer.assumptions for answer in answers]),
+            _shared([answer.no_effect for answer in answers]),
+        ),
     )
 
 
@@ -336,11 +340,11 @@ def reason(item: Outcome) -> str:
     return item.answer.estimate.why or failed
 
 
-def _shared(answers: Sequence[Answer]) -> list[str]:
-    """What is assumed in all of them, and in some."""
+def _shared(said: Sequence[Sequence[str]]) -> list[str]:
+    """What is said of all of them, and of some."""
     seen: dict[str, int] = {}
-    for answer in answers:
-        for said in answer.assumptions:
-            seen[said] = seen.get(said, 0) + 1
-    whole = len(answers)
-    return [said if times == whole else f"{said} ({times} of {whole})" for said, times in seen.items()]
+    for texts in said:
+        for text in texts:
+            seen[text] = seen.get(text, 0) + 1
+    whole = len(said)
+    return [text if times == whole else f"{text} ({times} of {whole})" for text, times in seen.items()]
