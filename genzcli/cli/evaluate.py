@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from genzcli import slo
 from genzcli.cli.assume import assumptions
 from genzcli.cli.exits import Exit
@@ -28,6 +30,8 @@ def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer
     cures: tuple[Cure, ...] = ()
     if not answer.fits or verdict == "fail":
         cures = find_cures(answer, limits, resolved.fixed)
+    if answer.fits and scenario.model.has_experts:
+        cures = (*cures, *_replicas(resolved))
     return Answer(
         estimate=answer,
         judged=judged,
@@ -39,6 +43,15 @@ def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer
         no_effect=idle(resolved, answer),
         file=file,
     )
+
+
+def _replicas(resolved: Resolved) -> Iterator[Cure]:
+    """What redundant experts would bring, where that is much."""
+    from genzcli.explore.replicas import replicas
+
+    found = replicas(resolved.scenario, resolved.fixed)
+    if found is not None:
+        yield found
 
 
 def exit_code(answer: Answer) -> Exit:
