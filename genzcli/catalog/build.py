@@ -11,15 +11,25 @@ from typing import Any, TypeVar, cast
 
 from genzcli.catalog import check, special
 from genzcli.catalog.document import Node, join
-from genzcli.catalog.find import is_built_in
+from genzcli.catalog.find import is_built_in, names_built_in
 from genzcli.errors import CatalogError, nearest
-from genzcli.spec.hardware import Chip
+from genzcli.spec.hardware import Chip, Platform
+from genzcli.spec.model import Model
 from genzcli.spec.noun import Field, Noun
+from genzcli.spec.profile import Profile
 from genzcli.spec.source import KINDS, Source
+from genzcli.spec.workload import UseCase
 
 N = TypeVar("N", bound=Noun)
 
-_NOT_WRITTEN = ("sources", "origin")  # fields that follow from the file as a whole
+_NOT_WRITTEN = ("sources", "origin", "hides")  # fields that follow from the file as a whole
+_KINDS: Mapping[type, str] = {
+    Model: "models",
+    Chip: "chips",
+    Platform: "platforms",
+    Profile: "profiles",
+    UseCase: "usecases",
+}
 _VALUE_KEYS = ("value", "source", "note")
 
 
@@ -49,7 +59,9 @@ class Builder:
         built = self.noun(root, cls, "", None, extra=("sources",))
         if "sources" not in cls.fields:
             return built
-        return built.replace(sources=self.cited, origin="" if is_built_in(root.file) else root.file)
+        origin = "" if is_built_in(root.file) else root.file
+        hides = bool(origin) and names_built_in(_KINDS[cls], getattr(built, "name", ""))
+        return built.replace(sources=self.cited, origin=origin, hides=hides)
 
     # --- nouns ---
 

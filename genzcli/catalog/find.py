@@ -102,6 +102,11 @@ def is_built_in(path: str) -> bool:
     return whole.startswith(own) and whole[len(own) :].partition(os.sep)[0] in TOP_FOLDERS
 
 
+def names_built_in(kind: str, name: str) -> bool:
+    """Whether the shipped catalogs have an entry of this kind and name."""
+    return os.path.isfile(os.path.join(built_in(), *FOLDERS[kind].split("/"), f"{fold(name)}.yaml"))
+
+
 def roots(extra: Iterable[str] = (), by: str = "--catalog") -> list[Root]:
     """The search path: --catalog, GENZ_PATH, the current directory, the built-in catalogs.
 

@@ -60,7 +60,7 @@ def command(
     for error in dict.fromkeys(result.error for result in results if result.error):
         complain(error)
     if quiet:
-        for text in dict.fromkeys(_idle(results)):
+        for text in _idle(results):
             say(f"genz: note: {text}")
     code = worst(Exit.BAD_INPUT if item.error else exit_code(item.answer) for item in results)
     # With nothing answered stdout stays empty, but for a report of tests: there an error is a result.
@@ -70,10 +70,13 @@ def command(
 
 
 def _idle(results: list[Result]) -> Iterator[str]:
-    """What changes nothing, by scenario."""
+    """What changes nothing in any scenario of a file; a word that all share may be for some of them."""
+    files: dict[str, list[tuple[str, ...]]] = {}
     for item in results:
         if item.answer is not None:
-            yield from (f"{item.file}: {item.label}: no effect: {text}" for text in item.answer.no_effect)
+            files.setdefault(item.file, []).append(item.answer.no_effect)
+    for file, (first, *others) in files.items():
+        yield from (f"{file}: no effect: {text}" for text in first if all(text in said for said in others))
 
 
 def _once(files: list[str]) -> None:

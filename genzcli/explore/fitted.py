@@ -42,6 +42,7 @@ def profile(
         aliases=(),
         sources={"": source},
         origin="",
+        hides=False,
     )
 
 

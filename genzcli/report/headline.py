@@ -52,10 +52,10 @@ def subject(answer: Answer) -> str:
 
 
 def machine(scenario: Scenario) -> str:
-    """`16 × h100-sxm (2 × hgx-h100)`, with the files of what is not built in."""
+    """`16 × h100-sxm (2 × hgx-h100)`, with the files of what has the name of something built in."""
     platform, chips = scenario.platform, scenario.plan.chips
     several = -(-chips // platform.chips)
     whole = f"{count(several)} × {platform.name}" if several > 1 else platform.name
     said = [whole] if platform.name != platform.chip.name else []
-    said += [origin for origin in (platform.origin, platform.chip.origin) if origin]
+    said += [noun.origin for noun in (platform, platform.chip) if noun.hides]
     return f"{count(chips)} × {platform.chip.name}" + f" ({', '.join(said)})" * bool(said)

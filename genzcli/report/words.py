@@ -12,8 +12,8 @@ from genzcli.units import NONE, show, show_count
 
 
 def named(noun: Any) -> str:
-    """The name of an entry, and the file that it is from where it is not built in."""
-    return f"{noun.name} ({noun.origin})" if noun.origin else str(noun.name)
+    """The name of an entry, and the file that it is from where a built-in one has this name too."""
+    return f"{noun.name} ({noun.origin})" if noun.hides else str(noun.name)
 
 
 def distinct(labels: Sequence[tuple[str, str]]) -> list[str]:

@@ -133,6 +133,7 @@ class Chip(Noun):
     aliases: tuple[str, ...] = texts("other names that mean exactly this chip", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
     origin: str = other("the file it was read from; empty for one that is built in", default="")
+    hides: bool = other("a built-in entry has this name too", default=False)
 
 
 class Level(Noun):
@@ -190,6 +191,7 @@ class Platform(Noun):
     aliases: tuple[str, ...] = texts("other names that mean exactly this platform", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
     origin: str = other("the file it was read from; empty for one that is built in", default="")
+    hides: bool = other("a built-in entry has this name too", default=False)
 
     @property
     def beside_chips_w(self) -> Number | None:

@@ -236,6 +236,7 @@ class Profile(Noun):
     aliases: tuple[str, ...] = texts("other names", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
     origin: str = other("the file it was read from; empty for one that is built in", default="")
+    hides: bool = other("a built-in entry has this name too", default=False)
 
     def is_for(self, kind: str, vendor: str, chip: str) -> bool:
         """Whether it is for a chip of this class, vendor and name."""

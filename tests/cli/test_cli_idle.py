@@ -136,7 +136,9 @@ def test_scenarios_and_columns_say_so_too(genz: Genz, tmp_path: Path) -> None:
     assert "No effect: sp (a chip that holds the whole model sends nothing) (1 of 2)" in " ".join(
         genz("check", "a.yaml").out.split()
     )
-    quiet = genz("check", "a.yaml", "-q")
-    assert quiet.err.startswith("genz: note: a.yaml: llama-3.1-8b on h100-sxm: no effect: sp (")
+    assert genz("check", "a.yaml", "-q").err == ""  # the table and JSON say so of single scenarios
+    (tmp_path / "b.yaml").write_text(f"sp: true\n{text}")
+    quiet = genz("check", "b.yaml", "-q").err
+    assert quiet.startswith("genz: note: b.yaml: no effect: sp (") and quiet.count("\n") == 1
     compared = genz("compare", "llama-3.1-8b", "h100", "--change", "sp=true", "--format", "markdown").out
     assert "*No effect for sp=true:* sp" in compared

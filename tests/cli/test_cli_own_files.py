@@ -53,6 +53,15 @@ def test_a_catalog_of_one_s_own_is_named_too(genz: Genz, own: Path) -> None:
     assert found["chip"] == "mine/hardware/chips/h100-sxm.yaml"
 
 
+def test_a_name_of_one_s_own_needs_no_file_beside_it(genz: Genz, own: Path) -> None:
+    text = (own / "h100-sxm.yaml").read_text().replace("name: h100-sxm", "name: my-chip")
+    (own / "my-chip.yaml").write_text("\n".join(line for line in text.splitlines() if "aliases" not in line))
+    ended = genz("run", "llama-3.1-8b", "my-chip.yaml", "-q")
+    assert ended.out.splitlines()[0].endswith("1 × my-chip (hgx-h100)")
+    files = genz("run", "llama-3.1-8b", "my-chip.yaml", "--json").json["scenario"]["files"]
+    assert files["chip"] == "my-chip.yaml"
+
+
 def test_equal_names_in_rows_and_columns_are_told_apart(genz: Genz, own: Path) -> None:
     both = ("h100-sxm", "h100-sxm.yaml")
     over = ("--over", f"hardware={','.join(both)}", "--over", "batch=1,2")
