@@ -21,6 +21,7 @@ COMMANDS = {
     "sweep": "genzcli.cli.sweep",
     "size": "genzcli.cli.size",
     "sensitivity": "genzcli.cli.sensitivity",
+    "plot": "genzcli.cli.plot",
     "validate": "genzcli.cli.validate",
     "calibrate": "genzcli.cli.calibrate",
     "list": "genzcli.cli.list",

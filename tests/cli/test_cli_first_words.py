@@ -11,6 +11,7 @@ import pytest
 
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.spelling import squeezed
+from genzcli.cli.app import COMMANDS
 from genzcli.cli.help import OUTPUT, SECTIONS, USED
 from genzcli.cli.hints import _ELSEWHERE
 
@@ -232,6 +233,13 @@ def test_the_dozen_most_used_options_of_run_come_first(genz: Genz) -> None:
     assert [*titles] == list(SECTIONS)
     assert len(titles[USED]) == 12
     assert any(line.startswith("-h, --help") for line in titles[OUTPUT])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples_a_line_each(genz: Genz, command: str) -> None:
+    said = genz(command, "--help").out
+    lines = said[said.index("Example") :].splitlines()[1:]
+    assert "\\b" not in said and lines[0].startswith("    genz ")
 
 
 @pytest.mark.parametrize("command", ASKING)
