@@ -16,7 +16,12 @@ PICTURES = ("svg", "png", "pdf")
 
 
 def command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Rows as CSV, NDJSON or JSON; - is stdin.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="Rows as CSV, NDJSON or JSON, - for stdin; or a scenario file that sweeps."
+        ),
+    ],
     x: Annotated[
         str | None, typer.Option("--x", metavar="COLUMN", help="Along the x axis [what varies fastest].")
     ] = None,
@@ -60,14 +65,13 @@ def command(
       genz plot rows.csv --y tpot_ms
       genz plot rows.csv --pareto --out trade-off.svg
       genz sweep llama-3.1-70b 8xh100 --over batch=1..128 --format ndjson | genz plot - --x batch
+      genz plot docs/examples/trade-off.yaml --pareto
     """
-    from genzcli.cli.measurements import content
-    from genzcli.cli.plotting import Wanted, chart, parsed
+    from genzcli.cli.plotting import Wanted, chart, rows
     from genzcli.cli.streams import emit, say
 
     form = None if out is None else _form(out)
-    name, text = content(file)
-    drawn, left = chart(parsed(text, name), Wanted(x, y, by, log, title, pareto))
+    drawn, left = chart(rows(file), Wanted(x, y, by, log, title, pareto))
     if left:
         which = "1 row has" if left == 1 else f"{left} rows have"
         say(f"{which} no point: what does not fit, or lacks a number", quiet)

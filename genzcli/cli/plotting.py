@@ -32,6 +32,21 @@ _WORDS = {
 }
 
 
+def rows(file: str) -> list[Row]:
+    """The rows of a file, of stdin for `-`, or of the sweep that a scenario file describes."""
+    from genzcli.cli.measurements import content
+    from genzcli.cli.scenarios import answered_by
+
+    if answered_by(file) == "sweep":
+        from genzcli.cli.parts import Workers, parts
+        from genzcli.cli.sweeping import plan_of
+
+        sweep = plan_of(file, None, (), {}, None)
+        return [row for found, _ in parts(sweep, Workers()) for row in found]
+    name, text = content(file)
+    return parsed(text, name)
+
+
 def parsed(content: str, name: str) -> list[Row]:
     """Rows of CSV, of NDJSON, or of JSON with `rows` or `results`."""
     head = content.lstrip()[:1]

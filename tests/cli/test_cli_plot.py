@@ -74,6 +74,15 @@ def test_other_rows_can_be_drawn_too(genz: Genz, tmp_path: Path) -> None:
     assert all(len(item.points) == 3 for item in found.series)
 
 
+def test_a_scenario_file_that_sweeps_is_drawn(genz: Genz, rows: str) -> None:
+    file = str(Path(__file__).parents[2] / "docs" / "examples" / "trade-off.yaml")
+    ended = genz("plot", file, "--y", "tpot_ms", "-q")
+    assert ended.code == 0 and "  x mi300x" in ended.out
+    written = genz("sweep", file, "--format", "csv").out
+    Path("again.csv").write_text(written)
+    assert genz("plot", "again.csv", "--y", "tpot_ms", "-q").out == ended.out
+
+
 def test_characters_fit_the_width(genz: Genz, rows: str) -> None:
     wide = process("plot", str(Path(rows).resolve()), COLUMNS="80")
     assert wide.code == 0 and max(map(len, wide.out.splitlines())) <= 80
