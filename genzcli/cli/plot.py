@@ -55,7 +55,7 @@ def command(
     ] = None,
     quiet: Quiet = False,
 ) -> int:
-    """Rows of a sweep as lines or as a trade-off, in characters or as a picture.
+    """Rows of a sweep as a chart, in characters or as a picture.
 
     A picture needs an extra: pip install 'genzcli[plot]'.
 
