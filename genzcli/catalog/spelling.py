@@ -21,12 +21,12 @@ _STORED = {
     "int4": "w4a16",
     "4bit": "w4a16",
     "w4a16": "w4a16",
-    "awq": "w4a16",
-    "gptq": "w4a16",
+    "awq": "awq",
+    "gptq": "gptq",
     "mxfp4": "mxfp4",
     "nvfp4": "fp4",
     "fp4": "fp4",
-    "gguf": "w4a16",
+    "gguf": "q4_k_m",
 }
 _JOINT = re.compile(r"(?<!\d)-|-(?!\d)")
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from genzcli.catalog.load import Catalog
-from genzcli.catalog.spelling import squeezed
+from genzcli.catalog.spelling import _STORED, squeezed
 from genzcli.cli.app import COMMANDS
 from genzcli.cli.help import OUTPUT, SECTIONS, USED
 from genzcli.cli.hints import _ELSEWHERE
+from genzcli.spec.dtype import Precision
 
 Genz = Callable[..., Any]
 RUN = ("run", "llama-3.1-8b", "h100-sxm")
@@ -94,7 +95,8 @@ def test_suggestions_say_more_of_the_same_and_each_entry_once(genz: Genz, word: 
     ("word", "precision"),
     [
         ("nvidia/Llama-3.1-70B-Instruct-FP8", "fp8"),
-        ("Qwen/Qwen2.5-7B-Instruct-AWQ", "w4a16"),
+        ("Qwen/Qwen2.5-7B-Instruct-AWQ", "awq"),
+        ("TheBloke/Llama-2-7B-GGUF", "q4_k_m"),
         ("unsloth/Llama-3.1-8B-Instruct-bnb-4bit", "w4a16"),
     ],
 )
@@ -103,6 +105,11 @@ def test_other_weights_of_a_model_are_asked_for_by_precision(genz: Genz, word: s
     words = said.partition("write ")[2].partition(";")[0].split()
     assert words[1:] == ["--precision", precision]
     assert genz("run", words[0], "h100", "-n", "8", *words[1:]).code == 0
+
+
+def test_every_format_in_a_repository_s_name_is_one_here() -> None:
+    for precision in _STORED.values():
+        assert Precision.of(precision).weights
 
 
 # --- how many ---
