@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from genzcli import slo
 from genzcli.cli.assume import assumptions
@@ -11,6 +11,7 @@ from genzcli.cli.idle import idle
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.estimate import estimate
 from genzcli.engine.machine.formats import compute_dtype
+from genzcli.engine.result import Estimate
 from genzcli.errors import GenzError
 from genzcli.explore.cure import Cure
 from genzcli.explore.cure import cures as find_cures
@@ -31,7 +32,7 @@ def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer
     if not answer.fits or verdict == "fail":
         cures = find_cures(answer, limits, resolved.fixed)
     if answer.fits and scenario.model.has_experts:
-        cures = (*cures, *_replicas(resolved))
+        cures = (*cures, *_replicas(answer, resolved.fixed))
     return Answer(
         estimate=answer,
         judged=judged,
@@ -45,11 +46,11 @@ def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer
     )
 
 
-def _replicas(resolved: Resolved) -> Iterator[Cure]:
+def _replicas(answer: Estimate, fixed: Mapping[str, int]) -> Iterator[Cure]:
     """What redundant experts would bring, where that is much."""
     from genzcli.explore.replicas import replicas
 
-    found = replicas(resolved.scenario, resolved.fixed)
+    found = replicas(answer, fixed)
     if found is not None:
         yield found
 

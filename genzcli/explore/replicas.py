@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from math import inf
 
-from genzcli.engine.estimate import estimate
 from genzcli.engine.result import Estimate
 from genzcli.errors import PlanError
 from genzcli.explore.cure import Cure
@@ -20,14 +19,14 @@ from genzcli.units import show
 _WORTH = 0.05
 
 
-def replicas(scenario: Scenario, fixed: Mapping[str, int]) -> Cure | None:
+def replicas(before: Estimate, fixed: Mapping[str, int]) -> Cure | None:
     """The redundant experts that spread the load over more chips, or evenly, with what they bring.
 
     None where they bring less than 5 % of E2E, where some are in use, and for a model without experts.
     """
+    scenario = before.scenario
     if scenario.plan.redundant_experts:
         return None
-    before = estimate(scenario, brief=True)
     tried = [item for item in _tried(scenario, fixed) if _e2e(item[1].answer) < (1 - _WORTH) * _e2e(before)]
     if not tried:
         return None
