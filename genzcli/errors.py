@@ -61,16 +61,32 @@ def shortened(text: str, most: int = 60) -> str:
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known names closest to `name`, best first; none rather than far ones."""
+    """The known names closest to `name`, best first; none rather than far ones.
+
+    First those that say all it says and more (`mi300`, MI300X), then the look-alikes, then what holds it.
+    """
     import difflib  # late: only a wrong name needs it
 
-    known, name = list(known), name.lower()
+    name = name.lower()
     folded = {item.lower(): item for item in known}
     cutoff = 0.66 if len(name) <= 4 else 0.72  # one letter of three; class is not aliases
     close = difflib.get_close_matches(name, folded, n=count, cutoff=cutoff)
-    inside = [
-        item
-        for key, item in folded.items()
-        if (len(name) > 1 and name in key) or (len(key) > 2 and key in name)
-    ]
-    return list(dict.fromkeys([*(folded[key] for key in close), *sorted(inside, key=len)]))[:count]
+    inside = [key for key in folded if (len(name) > 1 and name in key) or (len(key) > 2 and key in name)]
+    found = [*_fuller(name, folded), *close, *sorted(inside, key=len)]
+    return [folded[key] for key in dict.fromkeys(found)][:count]
+
+
+def _fuller(name: str, known: Iterable[str]) -> list[str]:
+    """The names that begin alike and have every word and number of `name`, the shortest first."""
+    import re
+
+    split = re.compile(r"[^\W\d_]+|\d+(?:\.\d+)?").findall
+    asked = split(name)
+    if len(name) < 2 or not asked:
+        return []
+    found = []
+    for key in known:
+        words = split(key)
+        if words and words[0] == asked[0] and all(words.count(word) >= asked.count(word) for word in asked):
+            found.append((len(words), len(key), key))
+    return [key for *_, key in sorted(found)]

@@ -36,7 +36,13 @@ ENGINE = {
     "legal": {"machine", "counts"},
 }
 #: Packages that only some rooms may know.
-FOREIGN = {"yaml": {"catalog", "cli"}, "rich": {"report"}, "typer": {"cli"}, "click": {"cli"}}
+FOREIGN = {
+    "yaml": {"catalog", "cli"},
+    "rich": {"report"},
+    "matplotlib": {"report"},
+    "typer": {"cli"},
+    "click": {"cli"},
+}
 
 
 def room(path: Path) -> str:

@@ -78,8 +78,27 @@ def test_the_pages_have_examples() -> None:
 def test_names_are_documented() -> None:
     page = (ROOT / "docs" / "names.md").read_text(encoding="utf-8")
     named = {name for noun in (Metrics, Memory, Phase, OperatorTime, Plan, UseCase) for name in noun.fields}
-    named -= {"name", "note", "aliases", "sources"}
+    named -= {"name", "note", "aliases", "sources", "origin", "hides"}
     missing = [
         name for name in sorted(named | set(METRICS) | set(_SUFFIXES.values())) if f"`{name}" not in page
     ]
     assert missing == []
+
+
+def test_links_lead_somewhere() -> None:
+    lost = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert lost == []
+
+
+def test_the_readme_is_short_and_names_every_command() -> None:
+    from genzcli.cli.app import COMMANDS
+
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    named = {word for line in lines if line.startswith("| `") for word in re.findall(r"`([a-z-]+)`", line)}
+    assert set(COMMANDS) <= named
+    assert len(lines) < 260

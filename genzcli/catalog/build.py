@@ -11,13 +11,25 @@ from typing import Any, TypeVar, cast
 
 from genzcli.catalog import check, special
 from genzcli.catalog.document import Node, join
+from genzcli.catalog.find import is_built_in, names_built_in
 from genzcli.errors import CatalogError, nearest
-from genzcli.spec.hardware import Chip
+from genzcli.spec.hardware import Chip, Platform
+from genzcli.spec.model import Model
 from genzcli.spec.noun import Field, Noun
+from genzcli.spec.profile import Profile
 from genzcli.spec.source import KINDS, Source
+from genzcli.spec.workload import UseCase
 
 N = TypeVar("N", bound=Noun)
 
+_NOT_WRITTEN = ("sources", "origin", "hides")  # fields that follow from the file as a whole
+_KINDS: Mapping[type, str] = {
+    Model: "models",
+    Chip: "chips",
+    Platform: "platforms",
+    Profile: "profiles",
+    UseCase: "usecases",
+}
 _VALUE_KEYS = ("value", "source", "note")
 
 
@@ -45,7 +57,11 @@ class Builder:
                 for name, node in table.mapping("sources").items()
             }
         built = self.noun(root, cls, "", None, extra=("sources",))
-        return built.replace(sources=self.cited) if "sources" in cls.fields else built
+        if "sources" not in cls.fields:
+            return built
+        origin = "" if is_built_in(root.file) else root.file
+        hides = bool(origin) and names_built_in(_KINDS[cls], getattr(built, "name", ""))
+        return built.replace(sources=self.cited, origin=origin, hides=hides)
 
     # --- nouns ---
 
@@ -55,9 +71,7 @@ class Builder:
         """A noun of class `cls` from a mapping; `source` is the nearest enclosing one."""
         entries = node.mapping(path or cls.__name__.lower())
         special_fields = special.fields_of(cls)
-        plain = {
-            f.key: f for f in cls.fields.values() if f.name not in special_fields and f.name != "sources"
-        }
+        plain = {f.key: f for f in cls.fields.values() if f.name not in (*special_fields, *_NOT_WRITTEN)}
         known = [*plain, *special.keys_of(cls), "source", *extra]
         for key in entries:
             if key not in known:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from genzcli.catalog.document import Node, shorten
 from genzcli.catalog.read import read
-from genzcli.errors import CatalogError, GenzError, UnknownNameError, nearest
+from genzcli.errors import CatalogError, GenzError, UnknownNameError
 
 FOLDERS = {
     "models": "models",
@@ -95,6 +95,18 @@ def built_in() -> str:
     return shipped if os.path.isdir(shipped) else os.path.dirname(_PACKAGE)
 
 
+def is_built_in(path: str) -> bool:
+    """Whether a file is one of the shipped catalogs'."""
+    own = os.path.join(built_in(), "")
+    whole = os.path.abspath(path)
+    return whole.startswith(own) and whole[len(own) :].partition(os.sep)[0] in TOP_FOLDERS
+
+
+def names_built_in(kind: str, name: str) -> bool:
+    """Whether the shipped catalogs have an entry of this kind and name."""
+    return os.path.isfile(os.path.join(built_in(), *FOLDERS[kind].split("/"), f"{fold(name)}.yaml"))
+
+
 def roots(extra: Iterable[str] = (), by: str = "--catalog") -> list[Root]:
     """The search path: --catalog, GENZ_PATH, the current directory, the built-in catalogs.
 
@@ -167,13 +179,20 @@ def _separated(name: str) -> bool:
 
 
 def find(search: Sequence[Root], kinds: Sequence[str], name: str, where: str = "") -> Entry:
-    """The file that `name` means among `kinds`: by its own name in any root, else by alias."""
+    """The file that `name` means among `kinds`: by its name in any root, by alias, by another spelling."""
     entry = next(by_name(search, kinds, name), None) or by_alias(search, kinds, name)
     path = None if entry is not None else name if os.path.isfile(name) else config_in(name)
     if path is not None:
         entry = Entry(kinds[-1], path, "file")
     if entry is None:
-        raise _unknown(search, kinds, name, where)
+        from genzcli.catalog import spelling
+
+        entry = spelling.meant(search, kinds, name)
+        if entry is None:
+            what = spelling.singular("hardware" if len(kinds) > 1 else kinds[0])
+            shown = name if len(name) <= 60 else name[:57] + "…"
+            message = f"unknown {what} {shown!r}" + _file_hint(name, kinds[0])
+            raise UnknownNameError(message, where=where, cure=spelling.cure(search, kinds, name))
     return entry
 
 
@@ -257,15 +276,3 @@ def folder_lacks(folder: str) -> str:
     if os.path.basename(os.path.normpath(folder)) == "config.json":
         return "config.json is a folder"
     return "the folder of that name has no config.json"
-
-
-def _unknown(search: Sequence[Root], kinds: Sequence[str], name: str, where: str) -> UnknownNameError:
-    what = "hardware" if len(kinds) > 1 else kinds[0]
-    listed = [entry for kind in kinds for entry in entries(search, kind)]
-    known = {fold(word): word for entry in listed for word in (*entry.aliases, entry.name)}
-    near = nearest(fold(name), known)
-    meant = f"did you mean {', '.join(known[word] for word in near)}? " if near else ""
-    singular = {"usecases": "use case", "hardware": "chip or platform"}.get(what, what[:-1])
-    shown = name if len(name) <= 60 else name[:57] + "…"
-    message = f"unknown {singular} {shown!r}" + _file_hint(name, what)
-    return UnknownNameError(message, where=where, cure=f"{meant}see `genz list {what}`")

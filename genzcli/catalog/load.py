@@ -72,6 +72,12 @@ class Catalog:
         """A platform, and whether a bare chip was named; a chip stands in its home platform."""
         return self._once("hardware", name, lambda: self._hardware(name))
 
+    def knows_hardware(self, name: str) -> bool:
+        """Whether a file or an entry of hardware has exactly this name."""
+        if find.path_of(name) is not None or next(find.by_name(self.roots, find.HARDWARE, name), None):
+            return True
+        return find.by_alias(self.roots, find.HARDWARE, name) is not None
+
     def _hardware(self, name: str) -> tuple[Platform, bool]:
         found = self._file(find.HARDWARE, name)
         if any(key in found.node.mapping("") for key in _PLATFORM_KEYS):

@@ -21,6 +21,7 @@ COMMANDS = {
     "sweep": "genzcli.cli.sweep",
     "size": "genzcli.cli.size",
     "sensitivity": "genzcli.cli.sensitivity",
+    "plot": "genzcli.cli.plot",
     "validate": "genzcli.cli.validate",
     "calibrate": "genzcli.cli.calibrate",
     "list": "genzcli.cli.list",
@@ -39,6 +40,8 @@ def build(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
     """The Typer application with these commands."""
     from importlib import import_module
 
+    from genzcli.cli.help import Asking, Sectioned
+
     app = typer.Typer(
         name="genz",
         rich_markup_mode=None,
@@ -48,7 +51,8 @@ def build(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(root)
     for name in names:
-        app.command(name)(import_module(COMMANDS[name]).command)
+        command = import_module(COMMANDS[name]).command
+        app.command(name, cls=Asking if hasattr(command, "asks") else Sectioned)(command)
     return app
 
 
@@ -59,8 +63,12 @@ def root(
     """What if I served this model, for this use case, on this platform?
 
     \b
-    Example:
-      genz run llama-3.1-70b h100-sxm -n 8 -u chat
+    Start here:
+      genz run llama-3.1-70b 8xh100 -u chat
+      genz compare llama-3.1-70b 8xh100 4xmi300x 16xtpu-v5e -i 2000 -o 500 --fit
+      genz size llama-3.1-70b h100-sxm mi300x -u chat --precision fp8
+
+    `genz list` says what there is, `genz COMMAND --help` what a command can do, with examples.
     """
     from genzcli.cli.streams import emit
 
@@ -90,7 +98,7 @@ def _guarded(arguments: list[str]) -> int:
     except GenzError as error:
         return complain(str(error))
     except _UsageError as error:
-        return complain(_usage(error))
+        return complain(_usage(error, arguments))
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     except (ClosedPipe, BrokenPipeError):
@@ -105,6 +113,7 @@ def _guarded(arguments: list[str]) -> int:
 
 
 def _invoke(arguments: list[str]) -> int:
+    arguments = _plain(arguments)
     named = arguments[:1] if arguments[:1] and arguments[0] in COMMANDS else list(COMMANDS)
     command: Any = typer.main.get_command(build(named))
     try:
@@ -113,6 +122,16 @@ def _invoke(arguments: list[str]) -> int:
             return int(command.invoke(context) or 0)
     except typer.Exit as stop:
         return int(stop.exit_code)
+
+
+def _plain(arguments: list[str]) -> list[str]:
+    """`genz help sweep` and `genz version` as the flags they stand for."""
+    match arguments:
+        case ["version"]:
+            return ["--version"]
+        case ["help", *rest]:
+            return [*rest, "--help"]
+    return arguments
 
 
 def complain(text: str) -> Exit:
@@ -126,9 +145,15 @@ def complain(text: str) -> Exit:
     return Exit.BAD_INPUT
 
 
-def _usage(error: Any) -> str:
+def _usage(error: Any, arguments: Sequence[str]) -> str:
     """A usage error as `place: what; cure`."""
+    from genzcli.cli.hints import cure
+
     context = error.ctx
     path = context.command_path if context is not None else "genz"
-    message = error.format_message().rstrip(".")
-    return f"{path}: {message}; see `{path} --help`"
+    hint = cure(error, arguments)
+    plain = hasattr(error, "option_name") or hint  # without the far-fetched options that typer may list
+    message = error.message if plain and error.message else error.format_message()
+    said = f"{path}: {message.rstrip('.')}"
+    see = f"see `{path} --help`"
+    return f"{said}; {hint}{' ' if hint.endswith('?') else '; ' if hint else ''}{see}"

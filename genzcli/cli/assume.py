@@ -63,8 +63,6 @@ def _workload(request: Request, scenario: Scenario) -> Iterator[str]:
 def _images(scenario: Scenario) -> Iterator[str]:
     """How large an image is, where nobody said."""
     usecase, vision = scenario.usecase, scenario.model.vision
-    if usecase.image_tokens is not None and not usecase.images:
-        yield "the tokens of an image have no effect without --images"
     if vision is None or not usecase.images:
         return
     if usecase.image_tokens is None:
@@ -96,7 +94,6 @@ def _plan(resolved: Resolved) -> Iterator[str]:
         yield f"{plan.routing} routing of tokens to experts"
     yield from techniques(resolved.scenario)
     yield from _drafts(resolved.scenario)
-    yield from _idle(request, resolved.scenario)
     yield from _elsewhere(plan)
     for edit in resolved.edits:
         yield f"{edit.path} set to {edit.value}"
@@ -195,20 +192,6 @@ def _draft_site(scenario: Scenario) -> Iterator[str]:
         f"the draft runs on {site.chips:g} {chip.name} ({how}), powered and rented too; its tokens take "
         f"{quantity(latency, 's')} one way, it reads prompts meanwhile"
     )
-
-
-def _idle(request: Request, scenario: Scenario) -> Iterator[str]:
-    """What was asked for and changes nothing."""
-    if scenario.model.has_experts:
-        return
-    asked = {"routing": request.routing, "imbalance": request.imbalance}
-    asked["redundant experts"] = request.redundant_experts
-    words = [word for word, text in asked.items() if text is not None]
-    if scenario.plan.precision.experts:
-        words.append("the precision of experts")
-    if words:
-        verb = "has" if len(words) == 1 else "have"
-        yield f"{' and '.join(words)} {verb} no effect: {scenario.model.name} has no experts"
 
 
 def _software(request: Request, scenario: Scenario) -> Iterator[str]:

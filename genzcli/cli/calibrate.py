@@ -63,12 +63,14 @@ def command(
       genz calibrate runs.csv --keep > my-stack.yaml
       genz validate others.csv --profile my-stack.yaml
     """
+    from genzcli.catalog.load import Catalog
     from genzcli.cli.measurements import read
     from genzcli.cli.streams import emit
     from genzcli.cli.validate import _setting
     from genzcli.report.profile import text
 
     measurements = read(file)
+    taken = Catalog(catalog or []).names("profiles")
     setting = _setting(None, (), catalog or [])
     pairs = _pairs(measurements, setting, hardware, stack)
     if whom:
@@ -84,7 +86,7 @@ def command(
             emit(text(fitted))
         else:
             _write(into, fitted)
-        _told(fitted, quiet)
+        _told(fitted, taken, quiet)
     return 0
 
 
@@ -149,12 +151,17 @@ def _fitted(runs: Sequence[Runs], base: Profile, stack: str, cited: str, keep: b
 
 
 def _unshown(found: Calibration, base: Profile) -> Exception:
-    """What the rows cannot tell, and which rows could."""
+    """What the rows cannot tell; which rows could is said before, a line each."""
+    from genzcli.cli.streams import say
     from genzcli.errors import GenzError
 
-    names = "; ".join(f"{knob.name} (measure {knob.helps})" for knob in found.hidden)
-    cure = f"add such rows, or give --keep to leave them near {base.name}'s"
-    return GenzError(f"{found.runs} runs do not show {names}", cure=cure)
+    wide = max(len(knob.name) for knob in found.hidden) + 2
+    say(f"{'not shown':<{wide}}measure")
+    for knob in found.hidden:
+        say(f"{knob.name:<{wide}}{knob.helps}")
+    every = len(found.hidden) + len(found.fitted)
+    cure = f"add such rows, or give --keep to leave these near {base.name}'s"
+    return GenzError(f"{found.runs} runs do not show {len(found.hidden)} of the {every} numbers", cure=cure)
 
 
 def _write(folder: str, profile: Profile) -> None:
@@ -171,9 +178,11 @@ def _write(folder: str, profile: Profile) -> None:
         raise GenzError(f"cannot be written ({error.strerror})", where=folder, cure="name a folder") from None
 
 
-def _told(profile: Profile, quiet: bool) -> None:
+def _told(profile: Profile, taken: Sequence[str], quiet: bool) -> None:
     """What came out, on stderr: stdout is the file."""
-    import sys
+    from genzcli.cli.streams import say
 
-    if not quiet:
-        print(f"{profile.name}: {profile.note}", file=sys.stderr)
+    say(f"{profile.name}: {profile.note}", quiet)
+    if profile.name in taken:
+        message = "a profile in the catalogs has this name too; --as NAME gives the stack another"
+        say(f"genz: note: {profile.name}: {message}", quiet)

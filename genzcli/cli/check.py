@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from genzcli.cli.formats import FORMATS as COMMON
 from genzcli.cli.formats import Catalogs, ExitZero, Json, Quiet, chosen
+from genzcli.cli.help import OUTPUT
 
 FORMATS = (*COMMON, "junit")
 
@@ -26,7 +28,10 @@ def command(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="Scenario files; - is stdin.")],
     catalog: Catalogs = None,
     format: Annotated[
-        str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the answers.")
+        str,
+        typer.Option(
+            "--format", metavar="|".join(FORMATS), help="How to print the answers.", rich_help_panel=OUTPUT
+        ),
     ] = "table",
     json: Json = False,
     quiet: Quiet = False,
@@ -47,18 +52,31 @@ def command(
     from genzcli.cli.app import complain
     from genzcli.cli.evaluate import exit_code
     from genzcli.cli.exits import Exit, lenient, worst
-    from genzcli.cli.streams import emit
+    from genzcli.cli.streams import emit, say
 
     kind = chosen(format, json, FORMATS)
     _once(files)
     results = [result for file in files for result in _answers(file, tuple(catalog or ()), kind)]
     for error in dict.fromkeys(result.error for result in results if result.error):
         complain(error)
+    if quiet:
+        for text in _idle(results):
+            say(f"genz: note: {text}")
     code = worst(Exit.BAD_INPUT if item.error else exit_code(item.answer) for item in results)
     # With nothing answered stdout stays empty, but for a report of tests: there an error is a result.
     if kind == "junit" or any(not item.error for item in results):
         emit(_report(results, kind, quiet, code))
     return lenient(code, exit_zero)
+
+
+def _idle(results: list[Result]) -> Iterator[str]:
+    """What changes nothing in any scenario of a file; a word that all share may be for some of them."""
+    files: dict[str, list[tuple[str, ...]]] = {}
+    for item in results:
+        if item.answer is not None:
+            files.setdefault(item.file, []).append(item.answer.no_effect)
+    for file, (first, *others) in files.items():
+        yield from (f"{file}: no effect: {text}" for text in first if all(text in said for said in others))
 
 
 def _once(files: list[str]) -> None:
@@ -113,9 +131,12 @@ def _report(results: list[Result], kind: str, quiet: bool, code: int) -> str:
         return csv.table([_record(item, csv.record) for item in results])
     from genzcli.report.pages import Outcome, check_page
 
-    outcomes = [Outcome(item.label, item.answer, item.error) for item in results]
     if kind == "junit":
-        return _tests(results, outcomes)
+        return _tests(results, [Outcome(item.label, item.answer, item.error) for item in results])
+    from genzcli.report.words import distinct
+
+    labels = distinct([(item.label, item.file) for item in results])
+    outcomes = [Outcome(label, *item[2:4]) for label, item in zip(labels, results, strict=True)]
     status = {0: "PASS", 1: "FAIL", 2: "ERROR", 3: "DOES NOT FIT"}[code]
     page = check_page(outcomes, status, quiet)
     if kind == "markdown":

@@ -68,7 +68,7 @@ def _columns(
             resolved = resolve(request)
             answer = evaluate(resolved)
             if fit and not answer.estimate.fits:
-                answer = _fitting(request, resolved) or answer
+                answer = _fitting(resolved) or answer
         except GenzError as error:
             if error.where == "--change":
                 error = type(error)(error.message, where=where, cure=error.cure)
@@ -79,7 +79,7 @@ def _columns(
     return columns
 
 
-def _fitting(request: Any, resolved: Any) -> Any:
+def _fitting(resolved: Any) -> Any:
     """The answer on the fewest chips that hold it; None where no number of them does."""
     from genzcli.cli.evaluate import evaluate
     from genzcli.cli.resolve import resolve
@@ -88,14 +88,14 @@ def _fitting(request: Any, resolved: Any) -> Any:
     found = smallest_chips(resolved.scenario, resolved.fixed)
     if found is None:
         return None
-    return evaluate(resolve(request._replace(chips=str(int(found.plan.chips)))))
+    return evaluate(resolve(resolved.request._replace(chips=str(int(found.plan.chips)))))
 
 
 def _questions(model: str, hardware: list[str], changes: list[str], words: dict[str, Any]) -> list[Any]:
     """(name, request, place) of each column: the first is what the others are compared with."""
     from genzcli.cli.question import changed
     from genzcli.cli.request import from_flags
-    from genzcli.cli.sweeping import is_scenario
+    from genzcli.cli.scenarios import is_scenario
     from genzcli.cli.synonyms import refuse_synonyms
     from genzcli.errors import GenzError
 
@@ -151,14 +151,16 @@ def _of_files(paths: list[str], words: dict[str, Any]) -> list[Any]:
         raise GenzError(
             "stands beside scenario files", where=flag, cure="write it into them, or use --change"
         )
-    found = []
+    from genzcli.report.words import distinct
+
+    labels, requests = [], []
     for path in paths:
         for request in read_file(path, tuple(words.get("catalog") or ())):
             if isinstance(request, GenzError):
                 raise request
-            label = request.name or f"{request.model} on {request.hardware}"
-            found.append((label, request, ""))
-    return found
+            labels.append((request.name or f"{request.model} on {request.hardware}", path))
+            requests.append(request)
+    return [(label, request, "") for label, request in zip(distinct(labels), requests, strict=True)]
 
 
 def _report(columns: list[Any], kind: str, quiet: bool) -> str:

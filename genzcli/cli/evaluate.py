@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from genzcli import slo
 from genzcli.cli.assume import assumptions
 from genzcli.cli.exits import Exit
+from genzcli.cli.idle import idle
 from genzcli.cli.resolve import Resolved
 from genzcli.engine.estimate import estimate
 from genzcli.engine.machine.formats import compute_dtype
+from genzcli.engine.result import Estimate
 from genzcli.errors import GenzError
 from genzcli.explore.cure import Cure
 from genzcli.explore.cure import cures as find_cures
@@ -27,6 +31,8 @@ def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer
     cures: tuple[Cure, ...] = ()
     if not answer.fits or verdict == "fail":
         cures = find_cures(answer, limits, resolved.fixed)
+    if answer.fits and scenario.model.has_experts:
+        cures = (*cures, *_replicas(answer, resolved.fixed))
     return Answer(
         estimate=answer,
         judged=judged,
@@ -35,8 +41,18 @@ def evaluate(resolved: Resolved, explain: bool = True, file: str = "") -> Answer
         hardware=resolved.hardware,
         compute_dtype=compute_dtype(scenario.plan, scenario.platform.chip),
         assumptions=assumptions(resolved),
+        no_effect=idle(resolved, answer),
         file=file,
     )
+
+
+def _replicas(answer: Estimate, fixed: Mapping[str, int]) -> Iterator[Cure]:
+    """What redundant experts would bring, where that is much."""
+    from genzcli.explore.replicas import replicas
+
+    found = replicas(answer, fixed)
+    if found is not None:
+        yield found
 
 
 def exit_code(answer: Answer) -> Exit:

@@ -6,20 +6,36 @@ from typing import Annotated
 
 import typer
 
+from genzcli.cli.help import OUTPUT
 from genzcli.errors import GenzError, nearest
 
 FORMATS = ("table", "json", "csv", "markdown")
 
-Format = Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the answer.")]
-Json = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format", metavar="|".join(FORMATS), help="How to print the answer.", rich_help_panel=OUTPUT
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Short for --format json.", rich_help_panel=OUTPUT)]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Only the verdict, in a line or a few; errors still go to stderr."),
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Only the verdict, in a line or a few; errors still go to stderr.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
-ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 where the verdict would be 1 or 3.")]
+ExitZero = Annotated[
+    bool,
+    typer.Option("--exit-zero", help="Exit 0 where the verdict would be 1 or 3.", rich_help_panel=OUTPUT),
+]
 Catalogs = Annotated[
     list[str] | None,
-    typer.Option("--catalog", metavar="DIR", help="Look in this catalog first; repeatable."),
+    typer.Option(
+        "--catalog", metavar="DIR", help="Look in this catalog first; repeatable.", rich_help_panel=OUTPUT
+    ),
 ]
 
 

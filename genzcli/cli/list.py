@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -23,7 +23,10 @@ def command(
             help="models, chips, platforms, hardware (chips and platforms), usecases, profiles or metrics.",
         ),
     ] = None,
-    filter: Annotated[str | None, typer.Argument(metavar="[FILTER]", help="Part of a name or alias.")] = None,
+    filter: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILTER]", help="Part of a name or alias; of a chip's maker or class."),
+    ] = None,
     catalog: Catalogs = None,
     format: Format = "table",
     json: Json = False,
@@ -35,6 +38,7 @@ def command(
     Examples:
       genz list models llama
       genz list hardware h100
+      genz list chips nvidia --json
     """
     from genzcli.catalog.load import Catalog
     from genzcli.cli.streams import emit
@@ -86,6 +90,18 @@ def _matches(part: str, names: Iterable[str]) -> bool:
     return not part or any(fold(part) in fold(name) for name in names)
 
 
+def _words(entry: Any) -> Iterator[str]:
+    """What a filter looks at: names, a chip's maker, class and status, a platform's chip."""
+    from genzcli.errors import GenzError
+
+    yield from (entry.name, *entry.aliases)
+    try:
+        keys = entry.node.entries or {} if entry.kind in _BOTH else {}
+    except GenzError:  # a broken file is complained of where its name matches
+        return
+    yield from (keys[key].word or "" for key in ("vendor", "kind", "status", "chip") if key in keys)
+
+
 def _entries(catalog: Any, kind: str, part: str) -> tuple[list[dict[str, Any]], list[str]]:
     """A record for each entry that matches, and what is wrong with those that do not load."""
     from genzcli.catalog.load import load_file
@@ -94,7 +110,7 @@ def _entries(catalog: Any, kind: str, part: str) -> tuple[list[dict[str, Any]], 
 
     records, broken = [], []
     for entry in catalog.entries(kind):
-        if not _matches(part, (entry.name, *(entry.aliases if part else ()))):
+        if not _matches(part, _words(entry) if part else ()):
             continue
         try:
             records.append({"name": entry.name, **of(load_file(entry, catalog)), "from": entry.origin})
@@ -108,7 +124,7 @@ def _overview(catalog: Any, part: str) -> list[dict[str, Any]]:
         {"kind": kind, "name": entry.name, "from": entry.origin}
         for kind in KINDS[:-1]
         for entry in catalog.entries(kind)
-        if _matches(part, (entry.name, *(entry.aliases if part else ())))
+        if _matches(part, _words(entry) if part else ())
     ]
     return found + [{"kind": "metrics", "name": item["name"], "from": "built-in"} for item in _metrics(part)]
 
@@ -126,12 +142,12 @@ def _metrics(part: str) -> list[dict[str, Any]]:
 
 
 def _nothing(catalog: Any, kind: str | None, part: str, word: str | None) -> Exception:
+    from genzcli.catalog.spelling import near
     from genzcli.errors import UnknownNameError, nearest
 
     kinds = KINDS[:-1] if kind in (None, "metrics") else _BOTH if kind == "hardware" else (kind,)
-    names = [name for one in kinds for name in catalog.names(one)] + list(KINDS)
-    near = nearest(part, names)
-    meant = f"did you mean {', '.join(near)}? " if near else ""
+    words = ", ".join(nearest(part, KINDS)) if kind is None else ""
+    meant = near(catalog.roots, kinds, part) or (f"did you mean {words}? " if words else "")
     where = "KIND" if kind is None and word else "FILTER"
     return UnknownNameError(f"nothing matches {part!r}", where=where, cure=f"{meant}see `genz list`")
 

@@ -23,11 +23,21 @@ class Measurements(NamedTuple):
 
 def read(path: str) -> Measurements:
     """The rows of a file, or of stdin for `-`; lines that are empty are passed over."""
+    name, text = content(path)
+    return parse(text, name)
+
+
+def content(path: str) -> tuple[str, str]:
+    """What errors call a file, or stdin for `-`, and its text."""
+    name = "stdin" if path == "-" else path
+    return name, _text(path, name)
+
+
+def parse(text: str, name: str) -> Measurements:
+    """The rows of comma-separated values."""
     import csv
     import io
 
-    name = "stdin" if path == "-" else path
-    text = _text(path, name)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = tuple(word.strip() for word in next(reader, []))

@@ -29,6 +29,7 @@ def asks(command: Callable[..., int], leave_out: tuple[str, ...] = ()) -> Callab
 
     asked.__doc__, asked.__name__ = command.__doc__, command.__name__
     asked.__annotations__ = {item.name: item.annotation for item in parameters} | {"return": int}
+    vars(asked)["asks"] = True  # its help is that of `run` but for its own
     vars(asked)["__signature__"] = signature(command).replace(parameters=parameters)
     return asked
 

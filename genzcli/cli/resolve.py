@@ -15,8 +15,9 @@ from genzcli.cli.request import NUMBERS, PIXELS, SHARE, TENSORS, Request, hourly
 from genzcli.engine.counts.speculation import MTP, NGRAM
 from genzcli.engine.machine.placement import KINDS
 from genzcli.errors import CatalogError, GenzError, PlanError, UnknownNameError, WordError, nearest
+from genzcli.report.words import named
 from genzcli.spec.dtype import Precision, dtype, pattern
-from genzcli.spec.hardware import Platform
+from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model
 from genzcli.spec.noun import Noun
 from genzcli.spec.profile import Profile
@@ -56,6 +57,12 @@ class Resolved(NamedTuple):
     edits: tuple[Edit, ...]
     note: str  # how the parallelism came about; empty where the user gave it
 
+    @property
+    def label(self) -> str:
+        """The hardware that was named, and its file where it is not built in."""
+        platform = self.scenario.platform
+        return named(platform.chip if self.bare else platform)
+
     def placed(self, error: GenzError) -> GenzError:
         """An error of the engine, with the place where the user wrote what is wrong."""
         return _placed(error, self.request)
@@ -82,8 +89,16 @@ class Loaded(NamedTuple):
 
     @property
     def hardware(self) -> str:
-        platform = self.parts.platform
-        return platform.chip.name if self.bare else platform.name
+        return str(self._asked.name)
+
+    @property
+    def label(self) -> str:
+        """The hardware by its name, and its file where it is not built in."""
+        return named(self._asked)
+
+    @property
+    def _asked(self) -> Chip | Platform:
+        return self.parts.platform.chip if self.bare else self.parts.platform
 
 
 def resolve(request: Request) -> Resolved:
@@ -93,7 +108,7 @@ def resolve(request: Request) -> Resolved:
         scenario, note = _laid_out(loaded.scenario, loaded.chips, loaded.fixed)
     except GenzError as error:
         raise _placed(error, request) from None
-    return Resolved(request, scenario, loaded.hardware, loaded.bare, loaded.fixed, loaded.edits, note)
+    return Resolved(loaded.request, scenario, loaded.hardware, loaded.bare, loaded.fixed, loaded.edits, note)
 
 
 def load(request: Request) -> Loaded:
@@ -112,7 +127,8 @@ def _catalog(folders: tuple[str, ...], here: str, path: str) -> Catalog:
 
 def _load(request: Request) -> Loaded:
     catalog = _catalog(request.catalog, os.getcwd(), os.environ.get("GENZ_PATH", ""))
-    model = _named(request, "model", catalog.model, request.model)
+    request = _counted(request, catalog)
+    model = _model(request, catalog)
     platform, bare = _named(request, "hardware", catalog.hardware, request.hardware)
     usecase = _usecase(request, catalog, model)
     stack = request.stack or "generic"
@@ -138,6 +154,46 @@ def _named(request: Request, word: str, load: Callable[[str], N], name: str) -> 
         return load(name)
     except GenzError as error:
         raise (error if error.where else error.at(request.where(word))) from None
+
+
+def _model(request: Request, catalog: Catalog) -> Model:
+    """The model; a scenario file in its place is a question that `check` answers."""
+    try:
+        return _named(request, "model", catalog.model, request.model)
+    except CatalogError:
+        from genzcli.cli.scenarios import answered_by
+
+        command = answered_by(request.model)
+        if not command:
+            raise
+        cure = f"`genz {command} {request.model}` answers it"
+        message = f"{request.model} is a scenario file, not a model"
+        raise PlanError(message, where=request.where("model"), cure=cure) from None
+
+
+def _counted(request: Request, catalog: Catalog) -> Request:
+    """`8xh100` and `h100:8` are eight of them, of a platform eight whole ones; a name of this form stays."""
+    count, name = _count_of(request.hardware)
+    if not name or catalog.knows_hardware(request.hardware):
+        return request
+    platform, bare = _named(request, "hardware", catalog.hardware, name)
+    chips = count * (1 if bare else int(cast(float, platform.chips)))
+    given = _number(request, "chips")
+    if given is not None and given != chips:
+        cure = f"keep one: {request.hardware} is {chips} chips"
+        message = f"{given} and {request.hardware} differ"
+        raise PlanError(message, where=request.where("chips"), cure=cure)
+    return request._replace(hardware=name, chips=str(chips))
+
+
+def _count_of(text: str) -> tuple[int, str]:
+    """The number and the name in `8xh100`, `8 × h100` or `h100:8`; no name where it is none of these."""
+    digits = text[: len(text) - len(text.lstrip("0123456789"))]
+    sign, name = text[len(digits) :].lstrip()[:1], text[len(digits) :].lstrip()[1:].strip()
+    if not digits or sign not in ("x", "X", "*", "×"):
+        name, _, digits = text.rpartition(":")
+    counts = digits.isascii() and digits.isdigit() and digits.strip("0") and len(digits) < 7
+    return (int(digits), name) if counts else (0, "")
 
 
 def _placed(error: GenzError, request: Request) -> GenzError:

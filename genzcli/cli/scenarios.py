@@ -72,6 +72,21 @@ def _refuse(node: Node, key: str, where: str) -> NoReturn:
     raise CatalogError(f"unknown key {key!r}", where=where, cure=cure)
 
 
+def is_scenario(path: str) -> bool:
+    """Whether it is a scenario file, or stdin."""
+    return path == "-" or bool(answered_by(path))
+
+
+def answered_by(path: str) -> str:
+    """The command for a scenario file, which names its hardware or what it is swept over; else empty."""
+    if not path.endswith((".yaml", ".yml")) or not os.path.isfile(path):
+        return ""
+    entries = read(path).entries or {}
+    if "over" in entries:
+        return "sweep"
+    return "check" if any(key in entries for key in ("hardware", "scenarios")) else ""
+
+
 def read_file(path: str, catalogs: tuple[str, ...] = ()) -> Iterator[Request | GenzError]:
     """The scenarios of one file, `-` for stdin; a bad one comes as its error."""
     try:

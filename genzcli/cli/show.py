@@ -73,23 +73,25 @@ def _of_one_kind(catalog: Any, names: list[str]) -> list[Any]:
 
 def _entries(catalog: Any, name: str) -> list[Any]:
     """Every entry that the name means; a path means the file."""
-    from genzcli.catalog import find
-    from genzcli.catalog.find import FOLDERS
-    from genzcli.errors import UnknownNameError, nearest
+    from genzcli.catalog import find, spelling
+    from genzcli.errors import UnknownNameError
 
     path = find.path_of(name)
     if path is not None:
         return [file_entry(path)]
-    entries = []
-    for kind in FOLDERS:
-        entry = next(find.by_name(catalog.roots, (kind,), name), None)
-        entry = entry or find.by_alias(catalog.roots, (kind,), name)
-        entries += [entry] if entry is not None else []
-    if not entries:
-        names = [known for kind in FOLDERS for known in catalog.names(kind)]
-        meant = f"did you mean {', '.join(near)}? " if (near := nearest(name, names)) else ""
-        raise UnknownNameError(f"unknown name {name!r}", where="NAME", cure=f"{meant}see `genz list`")
-    return entries
+    for look in (_named, spelling.meant):
+        found = [look(catalog.roots, (kind,), name) for kind in find.FOLDERS]
+        if entries := [entry for entry in found if entry is not None]:
+            return entries
+    cure = f"{spelling.near(catalog.roots, tuple(find.FOLDERS), name)}see `genz list`"
+    raise UnknownNameError(f"unknown name {name!r}", where="NAME", cure=cure)
+
+
+def _named(search: Any, kinds: tuple[str, ...], name: str) -> Any:
+    """The entry of this name or alias, if there is one."""
+    from genzcli.catalog import find
+
+    return next(find.by_name(search, kinds, name), None) or find.by_alias(search, kinds, name)
 
 
 def file_entry(path: str) -> Any:

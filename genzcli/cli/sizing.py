@@ -77,13 +77,16 @@ def smallest_platforms(model: str, hardware: list[str], by: str, most: int, word
                 raise
             found.append(report.Sized(request.hardware, size.Search(None, (), 0, str(error))))
             continue
+        if loaded.request.chips is not None:
+            cure = f"name {loaded.request.hardware}, and use --most for a limit"
+            raise PlanError("the number of chips is what is asked for", where=request.hardware, cure=cure)
         limit = most if loaded.parts.platform.scale_out is not None else _own(loaded, most)
         first = first or loaded
         try:
             search = size.smallest(loaded.scenario, loaded.given, by, limit)
         except PlanError as error:  # one that cannot serve never ends the search
             search = size.Search(None, (), 0, str(error))
-        found.append(report.Sized(loaded.hardware, search))
+        found.append(report.Sized(loaded.label, search))
     _told(len(asked), len(asked), "")
     if first is None:
         raise PlanError(
@@ -144,7 +147,7 @@ def largest_load(model: str, hardware: list[str], word: str, words: dict[str, An
     for name in _named(hardware, words):
         given = {**words, word: "1"} if word == "concurrency" else words
         loaded = load(_request(model, name, given))
-        found.append(report.Loaded(loaded.hardware, loaded.scenario, _largest(loaded, word)))
+        found.append(report.Loaded(loaded.label, loaded.scenario, _largest(loaded, word)))
     return Found(report.largest_document(found, word), report.largest_page(found, word))
 
 
@@ -198,9 +201,7 @@ def needed(model: str, hardware: list[str], words: dict[str, Any]) -> Found:
             cure = "give --slo ttft=200ms, or a use case that has some"
             raise PlanError("there are no objectives to meet", where="--needs", cure=cure)
         _refuse_unanswerable(resolved.scenario)
-        found.append(
-            report.Needed(resolved.hardware, resolved.scenario, needs.requirements(resolved.scenario))
-        )
+        found.append(report.Needed(resolved.label, resolved.scenario, needs.requirements(resolved.scenario)))
     return Found(report.needs_document(found), report.needs_page(found))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from genzcli.cli.formats import Quiet, chosen
+from genzcli.cli.help import OUTPUT
 from genzcli.cli.question import asks
 
 FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
@@ -69,12 +70,18 @@ def sweep(
         ),
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help="Where Parquet is written.")
+        str | None,
+        typer.Option("--out", metavar="FILE", help="Where Parquet is written.", rich_help_panel=OUTPUT),
     ] = None,
     format: Annotated[
-        str, typer.Option("--format", metavar="|".join(FORMATS), help="How to print the rows.")
+        str,
+        typer.Option(
+            "--format", metavar="|".join(FORMATS), help="How to print the rows.", rich_help_panel=OUTPUT
+        ),
     ] = "table",
-    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Short for --format json.", rich_help_panel=OUTPUT)
+    ] = False,
     quiet: Quiet = False,
     **words: Any,
 ) -> int:

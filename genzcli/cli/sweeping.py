@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 
 from genzcli.catalog.path import numbers as paths
 from genzcli.catalog.path.change import set_path
-from genzcli.catalog.read import read
 from genzcli.cli.question import changed, name_of, replaced
 from genzcli.cli.request import LISTS, NUMBERS, Request, from_flags, hourly
 from genzcli.cli.resolve import Loaded, load
+from genzcli.cli.scenarios import is_scenario
 from genzcli.cli.synonyms import refuse_synonyms
 from genzcli.errors import GenzError, PlanError
 from genzcli.explore import axes as ranges
 from genzcli.explore.sweep import Frame, Numbers, count
+from genzcli.report.words import named
 from genzcli.spec.noun import Noun
 from genzcli.spec.workload import Plan, Scenario
 
@@ -143,7 +144,7 @@ class Sweep(NamedTuple):
         labels = {**labels, "model": request.model, "hardware": request.hardware, "chip": None}
         if not problem:
             chip = loaded.parts.platform.chip.name
-            labels |= {"model": loaded.parts.model.name, "hardware": loaded.hardware, "chip": chip}
+            labels |= {"model": named(loaded.parts.model), "hardware": loaded.label, "chip": chip}
         chips = request.chips if problem and request.chips is not None else str(loaded.chips)
         frame = Frame(loaded.scenario, int(float(chips)), loaded.fixed, labels, problem)
         return frame, numbers
@@ -192,18 +193,6 @@ def plan_of(
             raise PlanError(f"{column_of(word)} is swept and given", where=flag, cure="keep one")
     base = from_flags({**words, "model": model, "hardware": hardware or swept.get("hardware", "")})
     return _swept(base, found, shard)
-
-
-def is_scenario(path: str) -> bool:
-    """Whether it is a scenario file: YAML, or stdin, that names its hardware or what it is swept over."""
-    import os
-
-    if path == "-":
-        return True
-    if not path.endswith((".yaml", ".yml")) or not os.path.isfile(path):
-        return False
-    entries = read(path).entries or {}
-    return any(key in entries for key in ("hardware", "scenarios", "over"))
 
 
 def _of_file(

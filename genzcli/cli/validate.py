@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genzcli.cli.formats import FORMATS, Catalogs, Json, Quiet, chosen
+from genzcli.cli.help import OUTPUT
 
 if TYPE_CHECKING:
     from genzcli.cli.measurements import Measurements
@@ -34,21 +35,38 @@ def command(
     ] = None,
     catalog: Catalogs = None,
     format: Annotated[
-        str, typer.Option("--format", metavar="|".join(_FORMATS), help="How to print the answer.")
+        str,
+        typer.Option(
+            "--format", metavar="|".join(_FORMATS), help="How to print the answer.", rich_help_panel=OUTPUT
+        ),
     ] = "table",
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Predict a file of measurements, and say how far off.
 
-    The columns say what was measured: collectives (simulated or real) or a systolic array. A table has the
-    errors of each group; json, ndjson and csv have every row as it stood with predicted_COLUMN beside it,
-    and the reason where it has no score (columns of an earlier answer are kept as earlier_…). The exit
-    code is 0 however large the error.
+    The columns say what was measured, in any order and beside others:
 
     \b
-    Example:
-      genz validate collectives.csv
+      serving runs: hardware, model, input_tokens, output_tokens, and any of
+        e2e_s, ttft_ms, tpot_ms, output_tok_s; where known chips, tp, pp, ep,
+        attention_dp, batch or concurrency, batching, stack, precision
+      measured collectives: hardware, library, collective, num_chips,
+        message_bytes, and latency_us or busbw_GBps
+      simulated collectives: collective, topology, algorithm_per_dim,
+        bandwidth_bytes_per_s_per_dim, latency_ns_per_dim, buffer_bytes,
+        and time_us
+      systolic arrays: array_rows, array_cols, dataflow, M, N, K, and
+        compute_cycles
+
+    A table has the errors of each group; json, ndjson and csv have every row as it stood with
+    predicted_COLUMN beside it, and the reason where it has no score (columns of an earlier answer are kept as
+    earlier_…). The exit code is 0 however large the error.
+
+    \b
+    Examples:
+      genz validate runs.csv
+      genz validate runs.csv --by model --stack vllm
       genz validate collectives.csv --format csv > predicted.csv
     """
     from genzcli.cli.exits import Exit

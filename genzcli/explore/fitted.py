@@ -41,6 +41,8 @@ def profile(
         note=note(found, runs, base),
         aliases=(),
         sources={"": source},
+        origin="",
+        hides=False,
     )
 
 

@@ -26,4 +26,5 @@ class Answer(NamedTuple):
     hardware: str  # the chip or platform as named
     compute_dtype: str  # what matrix products run in
     assumptions: tuple[str, ...]
+    no_effect: tuple[str, ...] = ()  # words of the question that change nothing, and why
     file: str = ""

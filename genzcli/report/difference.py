@@ -10,7 +10,7 @@ from genzcli.report.answer import Answer
 from genzcli.report.headline import headline, tokens
 from genzcli.report.json import bound, metrics, run_document
 from genzcli.report.page import Page, Table
-from genzcli.report.words import count, formats, gigabytes, percent, quantity, with_unit
+from genzcli.report.words import count, formats, gigabytes, named, percent, quantity, with_unit
 from genzcli.units import NONE
 
 SCHEMA = "genz.compare/1"
@@ -126,6 +126,9 @@ def page(columns: Sequence[Column], quiet: bool = False) -> Page:
         for name, answer in columns
         if any(text not in shared for text in answer.assumptions)
     ]
+    notes += [
+        (f"No effect for {name}", "; ".join(said.no_effect)) for name, said in columns if said.no_effect
+    ]
     return Page(status="", headline=(_title(columns),), tables=tuple(tables), notes=tuple(notes))
 
 
@@ -149,7 +152,7 @@ def _bases(columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
 
 
 def _title(columns: Sequence[Column]) -> str:
-    models = list(dict.fromkeys(answer.estimate.scenario.model.name for _, answer in columns))
+    models = list(dict.fromkeys(named(answer.estimate.scenario.model) for _, answer in columns))
     usecase = columns[0].answer.estimate.scenario.usecase
     asked = tokens(usecase)
     same = all(answer.estimate.scenario.usecase == usecase for _, answer in columns)
@@ -162,14 +165,14 @@ def _asked(columns: Sequence[Column]) -> Iterator[tuple[str, ...]]:
     yield "chips", *(_chips(answer) for answer in answers)
     yield "plan", *(_plan(answer) for answer in answers)
     yield "precision", *(_formats(answer) for answer in answers)
-    yield "profile", *(answer.estimate.scenario.profile.name for answer in answers)
+    yield "profile", *(named(answer.estimate.scenario.profile) for answer in answers)
     yield "memory a chip", *(_memory(answer) for answer in answers)
     yield "bound by", *(bound(answer.estimate) or NONE for answer in answers)
 
 
 def _chips(answer: Answer) -> str:
     scenario = answer.estimate.scenario
-    return f"{count(scenario.plan.chips)} × {scenario.platform.chip.name}"
+    return f"{count(scenario.plan.chips)} × {named(scenario.platform.chip)}"
 
 
 def _plan(answer: Answer) -> str:

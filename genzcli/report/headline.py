@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from genzcli.report.answer import Answer
-from genzcli.report.words import count, in_unit, objective
-from genzcli.spec.workload import UseCase
+from genzcli.report.words import count, in_unit, named, objective
+from genzcli.spec.workload import Scenario, UseCase
 from genzcli.units import NONE
 
 
@@ -45,13 +45,17 @@ def tokens(usecase: UseCase) -> str:
 def subject(answer: Answer) -> str:
     """Model, use case and machine."""
     scenario = answer.estimate.scenario
-    usecase, platform = scenario.usecase, scenario.platform
-    asked = usecase.name
-    if asked == "custom":
-        asked = tokens(usecase)
-    chip, several = platform.chip.name, -(-scenario.plan.chips // platform.chips)
-    where = f" ({count(several)} × {platform.name})" if several > 1 else f" ({platform.name})"
-    if platform.name == chip:
-        where = ""
-    named = f"{scenario.name}: " if scenario.name else ""
-    return f"{named}{scenario.model.name} · {asked} · {count(scenario.plan.chips)} × {chip}{where}"
+    usecase = scenario.usecase
+    asked = tokens(usecase) if usecase.name == "custom" else named(usecase)
+    given = f"{scenario.name}: " if scenario.name else ""
+    return f"{given}{named(scenario.model)} · {asked} · {machine(scenario)}"
+
+
+def machine(scenario: Scenario) -> str:
+    """`16 × h100-sxm (2 × hgx-h100)`, with the files of what has the name of something built in."""
+    platform, chips = scenario.platform, scenario.plan.chips
+    several = -(-chips // platform.chips)
+    whole = f"{count(several)} × {platform.name}" if several > 1 else platform.name
+    said = [whole] if platform.name != platform.chip.name else []
+    said += [noun.origin for noun in (platform, platform.chip) if noun.hides]
+    return f"{count(chips)} × {platform.chip.name}" + f" ({', '.join(said)})" * bool(said)

@@ -72,6 +72,7 @@ def run_document(answer: Answer) -> dict[str, Any]:
         "within_error": uncertain(answer.judged) if answer.judged else None,
         "cures": [_cure(item) for item in answer.cures],
         "assumptions": list(answer.assumptions),
+        "no_effect": list(answer.no_effect),
         "not_modelled": list(NOT_MODELLED),
     }
 
@@ -87,6 +88,7 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "hardware": answer.hardware,
         "chip": asked.platform.chip.name,
         "platform": asked.platform.name,
+        "files": _files(asked),
         "chip_status": asked.platform.chip.status,
         "power_basis": power_basis(asked.platform),
         "chip_power_w": chip_power_w(asked.platform),
@@ -150,6 +152,18 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "lora_on": plan.lora_on if plan.lora_rank else None,
         "reserve": asked.profile.reserve if plan.reserve is None else plan.reserve,
     }
+
+
+def _files(asked: Scenario) -> dict[str, str | None]:
+    """Where each part was read from; null for what is built in."""
+    files = {
+        "model": asked.model.origin,
+        "chip": asked.platform.chip.origin,
+        "platform": asked.platform.origin,
+        "usecase": asked.usecase.origin,
+        "profile": asked.profile.origin,
+    }
+    return {word: file or None for word, file in files.items()}
 
 
 def _computed(asked: Scenario) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ from genzcli.report.words import (
     gigabytes,
     in_unit,
     margin,
+    named,
     objective,
     percent,
     quantity,
@@ -34,12 +35,13 @@ def run_page(answer: Answer, explain: bool) -> Page:
         headline=head.pieces,
         lines=(_asked(answer),),
         tables=tuple(_tables(answer, explain)),
-        notes=_notes(answer.assumptions),
+        notes=_notes(answer.assumptions, answer.no_effect),
     )
 
 
-def _notes(assumptions: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def _notes(assumptions: Sequence[str], idle: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return (
+        *([("No effect", "; ".join(idle))] if idle else []),
         ("Assumed", "; ".join(assumptions) or "nothing"),
         ("Not modelled", ", ".join(NOT_MODELLED)),
     )
@@ -78,7 +80,7 @@ def _asked(answer: Answer) -> str:
         *([f"{count(usecase.beams)} beams"] if usecase.beams > 1 else []),
         " ".join(degrees) or "tp 1",
         formats(plan.precision, answer.compute_dtype),
-        f"profile {scenario.profile.name}",
+        f"profile {named(scenario.profile)}",
         *_drafted(plan),
     ]
     return " · ".join(parts)
@@ -89,7 +91,7 @@ def _drafted(plan: Plan) -> Iterator[str]:
     if plan.draft is None:
         return
     site, drafts = plan.draft_on, f"{count(plan.draft_tokens)} draft{'s' * (plan.draft_tokens != 1)}"
-    where = "" if site is None else f" on {count(site.chips)} × {site.platform.chip.name}"
+    where = "" if site is None else f" on {count(site.chips)} × {named(site.platform.chip)}"
     yield f"{drafts} of {drafting(plan)}{where}"
 
 
@@ -297,7 +299,10 @@ def check_page(outcomes: Sequence[Outcome], status: str, quiet: bool = False) ->
         status=status,
         headline=(_tally(outcomes),),
         tables=tuple(tables),
-        notes=_notes(_shared(answers)),
+        notes=_notes(
+            _shared([answer.assumptions for answer in answers]),
+            _shared([answer.no_effect for answer in answers]),
+        ),
     )
 
 
@@ -332,8 +337,8 @@ def _line(item: Outcome) -> tuple[str, ...]:
     return (
         _verdict(item),
         item.name,
-        scenario.model.name,
-        f"{count(scenario.plan.chips)} × {scenario.platform.chip.name}",
+        named(scenario.model),
+        f"{count(scenario.plan.chips)} × {named(scenario.platform.chip)}",
         quantity(found.ttft_s, "s"),
         quantity(found.tpot_s, "s"),
         quantity(found.output_tokens_per_s, ""),
@@ -348,11 +353,11 @@ def reason(item: Outcome) -> str:
     return item.answer.estimate.why or failed
 
 
-def _shared(answers: Sequence[Answer]) -> list[str]:
-    """What is assumed in all of them, and in some."""
+def _shared(said: Sequence[Sequence[str]]) -> list[str]:
+    """What is said of all of them, and of some."""
     seen: dict[str, int] = {}
-    for answer in answers:
-        for said in answer.assumptions:
-            seen[said] = seen.get(said, 0) + 1
-    whole = len(answers)
-    return [said if times == whole else f"{said} ({times} of {whole})" for said, times in seen.items()]
+    for texts in said:
+        for text in texts:
+            seen[text] = seen.get(text, 0) + 1
+    whole = len(said)
+    return [text if times == whole else f"{text} ({times} of {whole})" for text, times in seen.items()]

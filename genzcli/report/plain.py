@@ -23,7 +23,7 @@ from genzcli.spec.source import Source
 from genzcli.spec.workload import Slo
 from genzcli.units import show
 
-_HIDDEN = ("sources", "aliases", "name", "note", "stack", "explicit_compute")
+_HIDDEN = ("sources", "origin", "hides", "aliases", "name", "note", "stack", "explicit_compute")
 
 
 #: Keys of the parts of a block that are one of several kinds.

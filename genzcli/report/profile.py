@@ -10,7 +10,18 @@ from genzcli.spec.noun import Field, Noun
 from genzcli.spec.profile import Profile
 
 _DIGITS = 4
-_APART = ("name", "stack", "applies", "evidence", "note", "sources", "aliases", "operators", "collectives")
+_APART = (
+    "name",
+    "stack",
+    "applies",
+    "evidence",
+    "note",
+    "sources",
+    "origin",
+    "aliases",
+    "operators",
+    "collectives",
+)
 
 
 def text(profile: Profile) -> str:

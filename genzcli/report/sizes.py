@@ -9,7 +9,7 @@ from genzcli.explore.largest import Largest
 from genzcli.explore.needs import Requirement
 from genzcli.explore.size import Fit, Search
 from genzcli.report.page import Page, Table
-from genzcli.report.words import count, quantity, with_unit
+from genzcli.report.words import count, named, quantity, with_unit
 from genzcli.spec.metric import METRICS, label
 from genzcli.spec.workload import Scenario, UseCase
 from genzcli.units import NONE
@@ -145,7 +145,7 @@ def _profiles(able: Sequence[Sized]) -> list[tuple[str, str]]:
     names: dict[str, list[str]] = {}
     for item in able:
         assert item.search.best is not None
-        names.setdefault(item.search.best.scenario.profile.name, []).append(item.hardware)
+        names.setdefault(named(item.search.best.scenario.profile), []).append(item.hardware)
     said = "; ".join(f"{profile}: {', '.join(hardware)}" for profile, hardware in names.items())
     return (
         [("Profiles", f"{said}; `genz run` says what each assumes and how far off it may be")] if said else []
@@ -267,7 +267,7 @@ def needs_page(found: Sequence[Needed]) -> Page:
             )
             for need in item.needs
         )
-        title = f"{count(item.scenario.plan.chips)} × {item.scenario.platform.chip.name}"
+        title = f"{count(item.scenario.plan.chips)} × {named(item.scenario.platform.chip)}"
         tables.append(Table(title, ("resource", "has", "needs", "factor"), "lrrr", rows))
     usecase = found[0].scenario.usecase
     notes = (

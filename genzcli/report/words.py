@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from genzcli.slo import Judged
 from genzcli.spec.dtype import Precision
 from genzcli.spec.metric import METRICS, label
 from genzcli.units import NONE, show, show_count
+
+
+def named(noun: Any) -> str:
+    """The name of an entry, and the file that it is from where a built-in one has this name too."""
+    return f"{noun.name} ({noun.origin})" if noun.hides else str(noun.name)
+
+
+def distinct(labels: Sequence[tuple[str, str]]) -> list[str]:
+    """(name, file) as names no two of which are the same: by file, then by number."""
+    files: dict[str, set[str]] = {}
+    for name, file in labels:
+        files.setdefault(name, set()).add(file)
+    told = [f"{name} ({file})" if len(files[name]) > 1 else name for name, file in labels]
+    return [
+        f"{label} #{told[: place + 1].count(label)}" if told.count(label) > 1 else label
+        for place, label in enumerate(told)
+    ]
 
 
 def quantity(value: Any, unit: str, digits: int = 3) -> str:

@@ -132,6 +132,8 @@ class Chip(Noun):
     note: str = text("what a reader should know", default="")
     aliases: tuple[str, ...] = texts("other names that mean exactly this chip", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+    origin: str = other("the file it was read from; empty for one that is built in", default="")
+    hides: bool = other("a built-in entry has this name too", default=False)
 
 
 class Level(Noun):
@@ -188,6 +190,8 @@ class Platform(Noun):
     note: str = text("what a reader should know", default="")
     aliases: tuple[str, ...] = texts("other names that mean exactly this platform", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+    origin: str = other("the file it was read from; empty for one that is built in", default="")
+    hides: bool = other("a built-in entry has this name too", default=False)
 
     @property
     def beside_chips_w(self) -> Number | None:

@@ -323,6 +323,8 @@ class Model(Noun):
     published: Published | None = noun(Published, "parameter counts the authors state", default=None)
     aliases: tuple[str, ...] = texts("other names that mean exactly this model", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+    origin: str = other("the file it was read from; empty for one that is built in", default="")
+    hides: bool = other("a built-in entry has this name too", default=False)
 
     @property
     def layers(self) -> int:

@@ -240,6 +240,8 @@ class Profile(Noun):
     note: str = text("what a reader should know: fitted to what, expected error", default="")
     aliases: tuple[str, ...] = texts("other names", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+    origin: str = other("the file it was read from; empty for one that is built in", default="")
+    hides: bool = other("a built-in entry has this name too", default=False)
 
     @property
     def storages(self) -> frozenset[tuple[str, str]]:

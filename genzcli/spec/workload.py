@@ -39,6 +39,8 @@ class UseCase(Noun):
     note: str = text("what a reader should know", default="")
     aliases: tuple[str, ...] = texts("other names that mean exactly this use case", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+    origin: str = other("the file it was read from; empty for one that is built in", default="")
+    hides: bool = other("a built-in entry has this name too", default=False)
 
 
 class DraftSite(Noun):

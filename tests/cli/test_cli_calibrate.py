@@ -45,7 +45,22 @@ def test_the_file_is_a_profile_that_runs(runs: str, tmp_path: Path) -> None:
 def test_what_runs_do_not_show_is_refused(runs: str) -> None:
     done = process("calibrate", runs)
     assert done.code == 2 and done.out == ""
-    assert "collective base (measure batch 1 on 2, 4 and 8 chips)" in done.err and "--keep" in done.err
+    *rows, error = done.err.splitlines()
+    assert rows[0].split() == ["not", "shown", "measure"]
+    assert "collective base" in rows[-1] and rows[-1].endswith("batch 1 on 2, 4 and 8 chips")
+    assert error.startswith(f"genz: error: 4 runs do not show {len(rows) - 1} of the ")
+    assert "--keep" in error and len(error) < 120 and all(len(row) < 90 for row in rows)
+
+
+def test_a_name_that_a_shipped_profile_has_is_noted(runs: str, tmp_path: Path) -> None:
+    path = tmp_path / "named.csv"
+    path.write_text(Path(runs).read_text().replace(",mine,", ",vllm-2024,"))
+    done = process("calibrate", str(path), "--keep")
+    assert "genz: note: vllm-2024-h100-sxm: a profile in the catalogs has this name too" in done.err
+    assert "note:" not in process("calibrate", str(path), "--keep", "--as", "my-{stack}").err
+    (tmp_path / "p.yaml").write_text(done.out)
+    asked = ("run", "llama-3-8b", "h100-sxm", "--stack", str(tmp_path / "p.yaml"))
+    assert f"profile vllm-2024-h100-sxm ({tmp_path / 'p.yaml'})" in process(*asked, COLUMNS="300").out
 
 
 def test_several_chips_need_a_choice(runs: str, tmp_path: Path) -> None:

@@ -52,7 +52,10 @@ def test_the_template_of_a_thing_is_the_thing(
     template(genz, name, tmp_path / "mine.yaml")
     own = genz("run", *words, "--json")
     catalog = genz("run", *(name if word == "mine.yaml" else word for word in words), "--json")
-    assert own.out == catalog.out and own.code == catalog.code
+    files = own.json["scenario"]["files"]
+    assert [file for file in files.values() if file] == ["mine.yaml"]
+    nowhere = own.json["scenario"] | {"files": dict.fromkeys(files)}
+    assert own.json | {"scenario": nowhere} == catalog.json and own.code == catalog.code
 
 
 def test_yaml_is_no_format_of_show_beside_another(genz: Genz) -> None:

@@ -21,6 +21,7 @@ RUNS = [
     "llama-3.1-70b h100-sxm",
     "mixtral-8x7b hgx-h100 --concurrency 16 --tp 4 --dp 2",
     "llama-3.1-8b tpu-v5e -o 1 --slo tpot=1ms",
+    "llama-3.1-8b h100-sxm --sp",
     "llama-3.1-8b h100-sxm -n 4 --pp 2",
     "llama-3.1-70b hgx-h100 --draft llama-3.1-8b --draft-hardware h100-sxm",
 ]

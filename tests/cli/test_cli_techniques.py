@@ -61,7 +61,8 @@ def test_what_a_technique_takes_for_granted_is_said(genz: Genz) -> None:
     assert "h100-sxm computes 2 times as fast with it" in adapted
     slow = said(genz, "run", "llama-3.1-8b", "tpu-v5e", "-n", "4", "--sparsity", "2:4")
     assert "tpu-v5e computes with it as with dense weights" in slow
-    assert "redundant experts has no effect" in said(genz, *DENSE, "--redundant-experts", "8")
+    [idle] = genz(*DENSE, "--redundant-experts", "8", "--json").json["no_effect"]
+    assert idle.startswith("redundant-experts (")
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,35 @@ def test_a_row_of_a_sweep_is_the_run(
     for row, value in zip(rows, values, strict=True):
         alone = genz("run", *words, f"--{axis.replace('_', '-')}", value, "--json").json
         assert row["tpot_ms"] == pytest.approx(alone["metrics"]["tpot_ms"], rel=1e-12)
+
+
+WIDE = ("run", "deepseek-v3", "gb200-nvl72", "--concurrency", "2048", "--precision", "fp8")
+
+
+def test_redundant_experts_are_offered_where_experts_do_not_divide(genz: Genz) -> None:
+    """256 experts cannot be spread over 72 chips, 288 can: what is offered is what comes of it."""
+    plain = genz(*WIDE, "--json").json
+    [offer] = plain["cures"]
+    assert offer["change"] == "--redundant-experts 32" and offer["cures"]
+    assert offer["effect"].startswith("ep 72 (256 experts do not divide by 72 chips, 288 do): TTFT ")
+    taken = genz(*WIDE, *offer["change"].split(), "--json").json
+    assert taken["scenario"]["ep"] == 72 and taken["cures"] == []
+    assert taken["metrics"]["e2e_ms"] < 0.95 * plain["metrics"]["e2e_ms"]
+    assert taken["metrics"]["tpot_ms"] == pytest.approx(float(offer["effect"].split()[-2]), rel=5e-3)
+
+
+def test_redundant_experts_are_offered_where_popular_ones_bind(genz: Genz) -> None:
+    words = ("run", "deepseek-v3", "gb200-nvl72", "-n", "64", "--concurrency", "2048", "--precision", "fp8")
+    assert genz(*words, "--json").json["cures"] == []
+    skewed = genz(*words, "--routing", "power-law", "--alpha", "1", "--json").json
+    [offer] = skewed["cures"]
+    assert "popular experts lie on several ranks" in offer["effect"]
+    taken = genz(*words, "--routing", "power-law", "--alpha", "1", *offer["change"].split(), "--json").json
+    assert taken["metrics"]["e2e_ms"] < 0.95 * skewed["metrics"]["e2e_ms"]
+
+
+@pytest.mark.parametrize(
+    "words", ["mixtral-8x7b hgx-h100 -b 64", "llama-3.1-70b 8xh100", "qwen3-30b-a3b h200"]
+)
+def test_they_are_not_offered_where_they_bring_little(genz: Genz, words: str) -> None:
+    assert genz("run", *words.split(), "--json").json["cures"] == []

@@ -229,3 +229,11 @@ def test_an_option_that_says_nothing_is_an_error(
 ) -> None:
     ended = genz("validate", file(*lines), *options)
     assert ended.code == 2 and ended.out == "" and said in ended.err
+
+
+def test_the_help_names_the_columns_of_every_kind() -> None:
+    from genzcli.explore.validate.kinds import kinds
+
+    said = process("validate", "--help").out.replace(",", " ").replace(";", " ").split()
+    for kind in kinds():
+        assert {*kind.needs, *kind.targets} <= set(said), kind.name

@@ -20,7 +20,7 @@ ROOTS = ("chip", "platform", "model", "usecase", "plan", "profile")
 #: Where a path without a root is looked up first, in this order.
 FIRST = ("chip", "platform")
 # Fields that --set does not reach: they are bookkeeping, or were used up when the noun was chosen.
-FIXED = ("sources", "aliases", "explicit_compute", "home", "stack")
+FIXED = ("sources", "origin", "hides", "aliases", "explicit_compute", "home", "stack")
 
 
 class Lost(Exception):
