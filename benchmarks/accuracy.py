@@ -123,7 +123,7 @@ def fitted(item: tuple[tuple[str, str], list[Runs]]) -> Pair:
     (hardware, stack), runs = item
     library = Setting(Catalog())
     profile, _ = calibration(runs[0].stack, library)
-    base = library.profile("generic", runs[0].stack.nouns.platform.chip)
+    base = library.profile("plain", runs[0].stack.nouns.platform.chip)
     band = None if profile.error is None else float(profile.error.e2e)
     return Pair(hardware, stack, errors(runs, profile), band, calibrate(runs, base))
 

@@ -91,8 +91,8 @@ def calibrate(runs: Sequence[Runs], base: Profile) -> Calibration:
     every = knobs.knobs(base)
     shown = [bool(share >= SHOWN) for share in best.optimum.shown]
 
-    def again(some: Sequence[Runs]) -> Profile:
-        return fit(some, base, best.logs).profile
+    def again(others: Sequence[Runs]) -> Profile:
+        return fit(others, base, best.logs).profile
 
     return Calibration(
         profile=best.profile,
@@ -119,7 +119,7 @@ def fit(runs: Sequence[Runs], base: Profile, near: Array | None = None) -> Fit:
     every = knobs.knobs(base)
     centre = np.log(knobs.start(base))
     problem = Problem(
-        residuals=_residuals(runs, base),
+        residuals=residuals([(item, base) for item in runs], knobs.turned),
         low=np.log([knob.low for knob in every]),
         high=np.log([knob.high for knob in every]),
         centre=centre,
@@ -163,15 +163,15 @@ def left_out(
         return None
     found: dict[str, list[Any]] = {}
     for name in parts:
-        inside = [_where(item, [other == name for other in part(item.stack)]) for item in runs]
-        outside = [_where(item, [other != name for other in part(item.stack)]) for item in runs]
+        inside = [some(item, [other == name for other in part(item.stack)]) for item in runs]
+        outside = [some(item, [other != name for other in part(item.stack)]) for item in runs]
         profile = again([item for item in outside if item.stack.places])
         for target, values in errors([item for item in inside if item.stack.places], profile).values.items():
             found.setdefault(target, []).append(values)
     return Errors({target: np.concatenate(pieces) for target, pieces in found.items()})
 
 
-def _where(runs: Runs, keep: Sequence[bool]) -> Runs:
+def some(runs: Runs, keep: Sequence[bool]) -> Runs:
     """Some of the runs."""
     import numpy as np
 
@@ -184,23 +184,28 @@ def _where(runs: Runs, keep: Sequence[bool]) -> Runs:
     return Runs(stack._replace(places=places, **cut), measured)
 
 
-def _residuals(runs: Sequence[Runs], base: Profile) -> Callable[[Array], Array]:
-    """ln(predicted / measured) of every run and target, for many settings of the knobs in one call."""
+def residuals(
+    runs: Iterable[tuple[Runs, Profile]], turned: Callable[[Profile, Sequence[Any]], Profile]
+) -> Callable[[Array], Array]:
+    """ln(predicted / measured) of every run and target, for many settings of the knobs in one call.
+
+    Runs come with the base that is turned for them: each chip may have its own.
+    """
     import numpy as np
 
-    together = [held(item.stack, base) for item in runs]
+    together = [(item, base, held(item.stack, base)) for item, base in runs]
 
-    def residuals(logs: Array) -> Array:
+    def found(logs: Array) -> Array:
         values = np.exp(logs)
-        profile = knobs.turned(base, [values[:, [index]] for index in range(values.shape[1])])
-        found = []
-        for item, fits in zip(runs, together, strict=True):
-            predicted = answers(item.stack, profile, fits).values
+        columns = [values[:, [index]] for index in range(values.shape[1])]
+        pieces = []
+        for item, base, fits in together:
+            predicted = answers(item.stack, turned(base, columns), fits).values
             for target in TARGETS:
                 if target in item.measured and target in predicted:
                     there = np.isfinite(item.measured[target])
                     whole = np.broadcast_to(predicted[target], (len(logs), len(there)))
-                    found.append(np.log(whole[:, there] / item.measured[target][there]))
-        return np.concatenate(found, axis=1)
+                    pieces.append(np.log(whole[:, there] / item.measured[target][there]))
+        return np.concatenate(pieces, axis=1)
 
-    return residuals
+    return found

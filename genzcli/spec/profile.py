@@ -23,6 +23,7 @@ from genzcli.spec.source import Source
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
+    from genzcli.spec.hardware import Chip
 
 
 class OperatorFit(Noun):
@@ -175,12 +176,15 @@ class Profile(Noun):
     name: str = text("catalog id")
     stack: str = text("serving stack: ideal, generic, vllm, tensorrt-llm, …")
     applies: tuple[str, ...] = texts(
-        "chips and classes it is for: h100-sxm, class:gpu, class:gpu:amd (of one vendor), any", default=()
+        "chips and classes it is for: h100-sxm, class:gpu, class:gpu:amd (of one vendor), class:gpu:hopper"
+        " (of one generation), any",
+        default=(),
     )
     operators: Mapping[str, OperatorFit] = nouns(
         OperatorFit,
         "by operator kind (gemm, attention, moe, elementwise, gather), optionally `.prefill`/`.decode`"
-        " or `.fp8`; `default` for the rest",
+        " and the format it computes in, `.fp8`, or is stored and computes in, `.int4-bf16`; `default` for"
+        " the rest",
     )
     collectives: Mapping[str, CollectiveFit] = nouns(
         CollectiveFit,
@@ -236,7 +240,6 @@ class Profile(Noun):
     aliases: tuple[str, ...] = texts("other names", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
 
-    def is_for(self, kind: str, vendor: str, chip: str) -> bool:
-        """Whether it is for a chip of this class, vendor and name."""
-        classes = {f"class:{kind}", f"class:{kind}:{vendor.lower()}"}
-        return bool({chip, "any", *classes} & set(self.applies))
+    def is_for(self, chip: Chip) -> bool:
+        """Whether it is for a chip: by its name, one of its classes, or any."""
+        return bool({chip.name, "any", *(f"class:{name}" for name in chip.classes)} & set(self.applies))

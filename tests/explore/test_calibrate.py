@@ -89,7 +89,7 @@ def rows(batches: tuple[int, ...] = (1, 16, 64), lengths: tuple[int, ...] = (128
 
 
 def base() -> Profile:
-    return CATALOG.profile("generic", CATALOG.chip("h100-sxm"))
+    return CATALOG.profile("plain", CATALOG.chip("h100-sxm"))
 
 
 TRUTH = {"memory": 0.55, "step": 3e-3, "per sequence": 8e-5, "decode attention rereads": 0.6, "layer": 2e-4}
@@ -184,5 +184,5 @@ def test_unsplit_attention_is_found_where_it_is() -> None:
     found = []
     for group in stacks(given, Setting(CATALOG))[0]:
         found.append(Runs(group, {"e2e_s": answers(group, profile).values["e2e_s"]}))
-    chosen = calibrate(found, CATALOG.profile("generic", CATALOG.chip("mi300x")))
+    chosen = calibrate(found, CATALOG.profile("plain", CATALOG.chip("mi300x")))
     assert chosen.profile.unsplit == profile.unsplit

@@ -54,6 +54,7 @@ class Rates(Noun):
     """
 
     dtype: str = text("format that matrix products run in")
+    stored: str = text("format of their weights, where that is another one", default="")
     flop_per_s: Number = ratio("dense peak in that format")
     weights: Number = ratio("seconds a byte of weights")
     kv: Number = ratio("seconds a byte of the cache")
@@ -168,13 +169,19 @@ def joined(stretches: Iterable[Parts]) -> Parts:
 _PARTS = ("compute", "memory", "network", "overhead", "busy_compute", "busy_memory", "busy_network", "flop")
 
 
-def fit_for(profile: Profile, kind: str, phase: str, dtype: str) -> OperatorFit:
-    """The most specific calibration: kind.phase.dtype, kind.phase, kind.dtype, kind, default."""
+def fit_for(profile: Profile, kind: str, phase: str, dtype: str, stored: str = "") -> OperatorFit:
+    """The most specific calibration: kind.phase.format, kind.phase, kind.format, kind, default.
+
+    Weights that are stored in another format than the products run in have kernels of their own: for them
+    the format is `stored-dtype`, as in moe.int4-bf16, before `dtype`.
+    """
     fits = profile.operators
-    for key in (f"{kind}.{phase}.{dtype}", f"{kind}.{phase}", f"{kind}.{dtype}", kind, "default"):
+    words = (f"{stored}-{dtype}", dtype) if stored else (dtype,)
+    both = f"{kind}.{phase}"
+    for key in (*(f"{both}.{word}" for word in words), both, *(f"{kind}.{word}" for word in words), kind):
         if key in fits:
             return fits[key]
-    return _IDEAL
+    return fits.get("default", _IDEAL)
 
 
 # Smaller than any count: what is empty takes no tile.
@@ -304,7 +311,9 @@ def time(operator: Operator, rates: Rates) -> Parts:
     chip a GEMM takes no less than its array's cycles, and nothing less than its work on vector units, where
     these are known. Decode attention that is not split (`Unsplit`) has constants of its own.
     """
-    usual = _under(operator, rates, fit_for(rates.profile, operator.kind, rates.phase, rates.dtype))
+    usual = _under(
+        operator, rates, fit_for(rates.profile, operator.kind, rates.phase, rates.dtype, rates.stored)
+    )
     rule = rates.profile.unsplit
     if rule is None or operator.kind != "attention" or rates.phase != "decode":
         return usual

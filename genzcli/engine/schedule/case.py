@@ -19,7 +19,7 @@ from genzcli.engine.machine.roofline import Rates, cache_of
 from genzcli.engine.result import Memory
 from genzcli.engine.schedule.passes import Away, Setting, Speed
 from genzcli.numeric import both, ceil, is_array, maximum, minimum
-from genzcli.spec.dtype import PARTS
+from genzcli.spec.dtype import PARTS, base
 from genzcli.spec.hardware import Chip
 from genzcli.spec.noun import Noun, flag, noun, other
 from genzcli.spec.workload import Plan, Scenario
@@ -200,15 +200,16 @@ def _away(scenario: Scenario, dtype: str) -> Away | None:
 
 
 def _speeds(plan: Plan, chip: Chip, dtype: str) -> dict[str, Speed]:
-    """Parts that do not compute in `dtype` at its dense peak: in a wider format, or with sparse weights."""
+    """Parts that do not compute in `dtype` at its dense peak, or are stored otherwise than they compute."""
     dtypes = {part: formats.part_dtype(plan, chip, part) for part in (*PARTS, "kernel")}
     dtypes["lora"] = formats.adapter_dtype(plan, chip)
     dtypes["indexer"] = formats.index_dtype(plan, chip)
     speeds: dict[str, Speed] = {}
     for part, own in dtypes.items():
         faster = formats.sparse_speedup(plan, chip, own) if part in _SPARSE else 1.0
-        if own != dtype or faster != 1:
-            speeds[part] = Speed(own, chip.peaks[own] * faster)
+        stored = base(plan.precision.stored(part)) if part in PARTS else own
+        if own != dtype or faster != 1 or stored != own:
+            speeds[part] = Speed(own, chip.peaks[own] * faster, "" if stored == own else stored)
     return speeds
 
 

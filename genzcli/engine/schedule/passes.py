@@ -35,10 +35,11 @@ class Away(Noun):
 
 
 class Speed(NamedTuple):
-    """How fast the matrix products of one part of the weights run."""
+    """How fast the matrix products of one part of the weights run, and how the weights are stored."""
 
     dtype: str
     flop_per_s: Number
+    stored: str  # empty where that is the format they compute in
 
 
 class Setting(Noun):
@@ -72,7 +73,7 @@ class Setting(Noun):
     def rates_of(self, operator: Operator) -> Rates:
         """The rates at which an operator runs."""
         own = self.speeds.get(operator.part) if self.speeds else None
-        return self.rates if own is None else self.rates.replace(dtype=own.dtype, flop_per_s=own.flop_per_s)
+        return self.rates if own is None else self.rates.replace(**own._asdict())
 
     def group(self, name: str) -> Group:
         """Members and stride of a group, in the order TP (or expert-TP), EP, PP."""
