@@ -1,4 +1,4 @@
-"""Measurements to a profile: a bounded fit of a dozen numbers, pulled towards the generic ones, and checked.
+"""Measurements to a profile: a bounded fit of a dozen numbers, pulled towards those of a base, and checked.
 
 The residual of a row and target is ln(predicted / measured). What the fit is worth is measured by leaving out
 each model, and each count of chips, in turn: the profile fitted to the others predicts the rows left out.
