@@ -31,6 +31,8 @@ SHOWN = 0.2
 #: When paged attention of vLLM stops splitting: 512 pairs a device, of which a card may hold two. Four blocks
 #: of 4096 scores share the 64 KiB of scratch memory of a compute unit.
 UNSPLIT = (Unsplit(above=512, score_tokens=4096), Unsplit(above=1024, score_tokens=4096))
+#: FLOP/s where a search begins for the rate of software that was not tuned for the chips it runs on.
+RATE = 150e12
 #: How much a change of structure has to lower the cost, in units of half a squared residual of noise.
 WORTH = 25.0
 
@@ -77,16 +79,8 @@ class Fit(NamedTuple):
 
 
 def calibrate(runs: Sequence[Runs], base: Profile) -> Calibration:
-    """The profile of a (chip, stack) from its runs, near `base`: what they do not show stays there.
-
-    Whether decode attention stops splitting contexts is tried, where the base does not say; it has to
-    lower the cost by more than chance would.
-    """
-    best = fit(runs, knobs.shaped(base))
-    for rule in UNSPLIT if base.unsplit is None else ():
-        other = fit(runs, knobs.shaped(base.replace(unsplit=rule)))
-        if other.optimum.cost < best.optimum.cost - WORTH:
-            best = other
+    """The profile of a (chip, stack) from its runs, near `base`: what they do not show stays there."""
+    best = structured(runs, base)
     base = best.base
     every = knobs.knobs(base)
     shown = [bool(share >= SHOWN) for share in best.optimum.shown]
@@ -104,6 +98,25 @@ def calibrate(runs: Sequence[Runs], base: Profile) -> Calibration:
         by_chips=left_out(runs, again, lambda stack: (stack.tp * stack.dp * stack.key.pp).tolist()),
         by_hardware=left_out(runs, again, lambda stack: [stack.key.hardware] * len(stack.places)),
     )
+
+
+def structured(runs: Sequence[Runs], base: Profile) -> Fit:
+    """The best fit over what is no number, where the base does not say.
+
+    Whether decode attention stops splitting contexts and, of several chips, whether matrix products run at
+    a share of each one's peak or all at the rate of one software. A change has to lower the cost by more
+    than chance would.
+    """
+    rules = (None, *UNSPLIT) if base.unsplit is None else (base.unsplit,)
+    shapes = [knobs.shaped(base.replace(unsplit=rule)) for rule in rules]
+    if len({item.stack.key.hardware for item in runs}) > 1:
+        shapes += [knobs.rated(shape, RATE) for shape in shapes]
+    best = fit(runs, shapes[0])
+    for shape in shapes[1:]:
+        other = fit(runs, shape)
+        if other.optimum.cost < best.optimum.cost - WORTH:
+            best = other
+    return best
 
 
 def fit(runs: Sequence[Runs], base: Profile, near: Array | None = None) -> Fit:

@@ -27,6 +27,8 @@ class Knob(NamedTuple):
 KNOBS = (
     Knob("prefill compute", 0.02, 0.9, 0.6, "long prompts at large batches, or TTFT"),
     Knob("decode compute", 0.02, 0.9, 0.6, "batches of 64 and more with short prompts"),
+    Knob("prefill rate", 1e12, 1e16, 0.8, "long prompts at large batches on chips of several peaks"),
+    Knob("decode rate", 1e12, 1e16, 0.8, "batches of 64 and more on chips of several peaks"),
     Knob("memory", 0.2, 0.97, 0.2, "batch 1 with two sizes of model on one chip"),
     Knob("prefill attention compute", 0.02, 0.9, 0.7, "TTFT of prompts of 8192 tokens and more"),
     Knob("decode attention memory", 0.02, 0.97, 0.15, "short and long contexts at batch 16 and more"),
@@ -64,10 +66,21 @@ def shaped(base: Profile) -> Profile:
 
 
 def knobs(base: Profile) -> tuple[Knob, ...]:
-    """The knobs of a profile: all of them, but for unsplit attention where it always splits."""
-    return tuple(
-        knob for knob in KNOBS if base.unsplit is not None or knob.name != "unsplit attention memory"
-    )
+    """The knobs of a profile: unsplit attention where there is such, and matrix products at a share of the
+    peak or at a rate of their own."""
+    without = set() if base.unsplit is not None else {"unsplit attention memory"}
+    rated = base.operators.get("gemm", base.operators["default"]).rate_flop_per_s is not None
+    without |= {"prefill compute", "decode compute"} if rated else {"prefill rate", "decode rate"}
+    return tuple(knob for knob in KNOBS if knob.name not in without)
+
+
+def rated(base: Profile, flop_per_s: float) -> Profile:
+    """The shaped base with matrix products at a rate of their own, whatever the chip's peak."""
+    changed = {
+        key: fit if key.startswith("attention") else fit.replace(rate_flop_per_s=flop_per_s)
+        for key, fit in base.operators.items()
+    }
+    return base.replace(operators=changed)
 
 
 def _stands(base: Profile) -> dict[str, Number]:
@@ -77,6 +90,8 @@ def _stands(base: Profile) -> dict[str, Number]:
     return {
         "prefill compute": gemm.compute_efficiency,
         "decode compute": ops["gemm.decode"].compute_efficiency,
+        "prefill rate": gemm.rate_flop_per_s or 0.0,
+        "decode rate": ops["gemm.decode"].rate_flop_per_s or 0.0,
         "memory": gemm.memory_efficiency,
         "prefill attention compute": ops["attention.prefill"].compute_efficiency,
         "decode attention memory": decode.memory_efficiency,
@@ -126,17 +141,19 @@ def turned(base: Profile, values: Sequence[Any]) -> Profile:
 
 def _turned(key: str, fit: OperatorFit, at: Mapping[str, Any], turn: Mapping[str, Any]) -> OperatorFit:
     """One operator under the knobs that are its kind's."""
-    compute, memory, changes = "prefill compute", "memory", {}
+    compute, rate, memory, changes = "prefill compute", "prefill rate", "memory", {}
     if key.startswith("gemm.decode"):
-        compute = "decode compute"
+        compute, rate = "decode compute", "decode rate"
     elif key == _UNSPLIT:
         memory = "unsplit attention memory"
     elif key.startswith("attention.decode"):
         memory, changes = "decode attention memory", {"kv_reuse": 1 - at["decode attention rereads"]}
     elif key.startswith("attention"):
         compute = "prefill attention compute"
+    if fit.rate_flop_per_s is not None:
+        changes["rate_flop_per_s"] = fit.rate_flop_per_s * turn[rate]
     return fit.replace(
-        compute_efficiency=minimum(fit.compute_efficiency * turn[compute], 1.0),
+        compute_efficiency=minimum(fit.compute_efficiency * turn.get(compute, 1.0), 1.0),
         memory_efficiency=minimum(fit.memory_efficiency * turn[memory], 1.0),
         fixed_s=fit.fixed_s * turn["kernel"],
         **changes,

@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 class OperatorFit(Noun):
     """Time of one operator kind: `(Tc^p + Tm^p)^(1/p) / fill + fixed + per_k * k`.
 
-    Tc = FLOP / (peak * compute_efficiency), Tm = bytes / (bandwidth * memory_efficiency), where rows and keys
-    round up to whole tiles: FLOP of grouped rows, FLOP and cache bytes of keys. fill = min(1, items / lanes)
-    with items = groups x ceil(rows / tile_rows) x max(1, keys / split_keys), the pieces a kernel is cut into.
+    Tc = FLOP / min(peak * compute_efficiency, rate), Tm = bytes / (bandwidth * memory_efficiency), where
+    rows and keys round up to whole tiles: FLOP of grouped rows, FLOP and cache bytes of keys. fill =
+    min(1, items / lanes) with items = groups x ceil(rows / tile_rows) x max(1, keys / split_keys), the
+    pieces a kernel is cut into.
     """
 
     compute_efficiency: Number = ratio("share of peak FLOP/s", above=0, most=1, default=1.0)
@@ -41,6 +42,11 @@ class OperatorFit(Noun):
         " behind them and takes no less than its time at the peak",
         above=0,
         most=1,
+        default=None,
+    )
+    rate_flop_per_s: Number | None = quantity(
+        "flop/s",
+        "rate that the kernels reach at most, whatever the chip's peak: those of software not tuned for it",
         default=None,
     )
     corner: float = ratio("p of the smooth corner: 0.5, 1, 2, 4 or inf", above=0, default=math.inf)

@@ -306,7 +306,7 @@ def _memory_s(operator: Operator, kv: Number, rates: Rates, fit: OperatorFit) ->
 def time(operator: Operator, rates: Rates) -> Parts:
     """`T = (Tc^p + Tm^p)^(1/p) / fill + t_op + c k`, all of the roofline's time booked on what bounds it.
 
-    Tc = FLOP / (peak eff_c), Tm = sum over tensors of bytes x seconds a byte / eff_m. With p = inf
+    Tc = FLOP / min(peak eff_c, rate), Tm = sum over tensors of bytes x seconds a byte / eff_m. With p = inf
     this is the GenZ paper's equation 1. `OperatorFit` says what tiles, fill and cache add. On a systolic
     chip a GEMM takes no less than its array's cycles, and nothing less than its work on vector units, where
     these are known. Decode attention that is not split (`Unsplit`) has constants of its own.
@@ -329,7 +329,8 @@ def _compute_s(operator: Operator, flop: Number, vector: Number, rates: Rates, f
     """
     compute: Number = 0.0
     if operator.products or rates.vector is None:
-        compute = flop / (rates.flop_per_s * fit.compute_efficiency)
+        speed = rates.flop_per_s * fit.compute_efficiency
+        compute = flop / (speed if fit.rate_flop_per_s is None else minimum(speed, fit.rate_flop_per_s))
     return compute if fit.vector_efficiency is None else compute + vector / fit.vector_efficiency
 
 
