@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genzcli.catalog.load import Catalog
+from genzcli.catalog.load import Catalog, load_file
 
 ROOT = Path(__file__).parent.parent
 DATA = os.environ.get("GENZ_DATA")
@@ -74,6 +74,17 @@ def test_overheads_are_the_makers() -> None:
             first.per_sequence_s,
             first.per_chip_s,
         )
+
+
+def test_every_forecast_has_its_band() -> None:
+    """Not so what is none: bounds, hypothetical chips, and profiles of collectives alone."""
+    without = ("ideal", "generic-hypothetical", "nccl-", "oneccl-", "torch-nccl-")
+    bare = [
+        entry.name
+        for entry in CATALOG.entries("profiles")
+        if load_file(entry, CATALOG).error is None  # type: ignore[attr-defined]
+    ]
+    assert bare and all(name.startswith(without) or "-all-reduce-" in name for name in bare), bare
 
 
 @measured
