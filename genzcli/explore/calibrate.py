@@ -108,15 +108,11 @@ def structured(runs: Sequence[Runs], base: Profile) -> Fit:
     than chance would.
     """
     rules = (None, *UNSPLIT) if base.unsplit is None else (base.unsplit,)
-    shapes = [knobs.shaped(base.replace(unsplit=rule)) for rule in rules]
+    shapes = [(knobs.shaped(base.replace(unsplit=rule)), int(rule is not base.unsplit)) for rule in rules]
     if len({item.stack.key.hardware for item in runs}) > 1:
-        shapes += [knobs.rated(shape, RATE) for shape in shapes]
-    best = fit(runs, shapes[0])
-    for shape in shapes[1:]:
-        other = fit(runs, shape)
-        if other.optimum.cost < best.optimum.cost - WORTH:
-            best = other
-    return best
+        shapes += [(knobs.rated(shape, RATE), changes + 1) for shape, changes in shapes]
+    found = [(fit(runs, shape), changes) for shape, changes in shapes]
+    return min(found, key=lambda item: item[0].optimum.cost + WORTH * item[1])[0]
 
 
 def fit(runs: Sequence[Runs], base: Profile, near: Array | None = None) -> Fit:
