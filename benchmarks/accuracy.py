@@ -83,6 +83,11 @@ WRONG = """## Where it is wrong, and why
   tiles, at 64 rows an expert; no smooth law follows that. Of the other chip's constants alone they are 40
   to 50 % off. Under EP 8 the A100's kernels computed the rows of all ranks, which the constants of EP 1 do
   not say: 49 % off there, 10 % at EP 1.
+- **Prefill attention on the L40S.** For 1 to 4 prompts of 256 to 1536 tokens FlashInfer takes a kernel that
+  is up to three times slower than the one for longer prompts: four times the FLOP cost 18 % more time from
+  512 to 1024 tokens. Those 119 rows are 71 % off, many prompts of at most 256 tokens 22 %, the other 928
+  rows 12 %. A cubic through each series of lengths, four constants for every batch and shape, is still 15 %
+  off.
 - **CUTLASS experts** of FlashInfer on H100 (22 of 512 experts) reach a third of the bandwidth that Triton's
   do: 138 % off; two shapes, not fitted.
 - **SN40L.** Two models; times at batch 16 are not monotonic in length, and repeat within 40 %.
