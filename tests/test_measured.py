@@ -100,7 +100,7 @@ def test_servers_of_dense_models() -> None:
     hopper, blackwell = server_errors("h100-sxm", *DENSE), server_errors("b200", *DENSE)
     assert (len(hopper), len(blackwell)) == (352, 141)
     assert mean(map(abs, hopper)) < 0.145
-    assert mean(map(abs, blackwell)) < 0.195
+    assert mean(map(abs, blackwell)) < 0.205
     assert abs(mean(blackwell)) < 0.05
 
 
