@@ -3,7 +3,8 @@
     GENZ_DATA=folder python benchmarks/accuracy.py [docs/accuracy.md]
 
 The folder holds `e2e/llm_inference_bench.csv`, `e2e/nvidia_agg.csv` and the others that `measurements.py`
-names, `collectives_measured.csv` and `kernels/`. Fits that leave out models, counts of chips and chips take minutes.
+names, `kernels/` and `collectives_measured.csv`. Fits that leave out models, counts of chips and chips take
+minutes.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def test_overheads_are_the_makers() -> None:
 
 def test_every_forecast_has_its_band() -> None:
     """Not so what is none: bounds, hypothetical chips, and profiles of collectives alone."""
-    without = ("ideal", "generic-hypothetical", "nccl-", "oneccl-", "torch-nccl-")
+    without = ("ideal", "generic-hypothetical", "nccl-", "oneccl-", "torch-nccl-", "deepep-", "xla-")
     bare = [
         entry.name
         for entry in CATALOG.entries("profiles")

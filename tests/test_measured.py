@@ -101,7 +101,7 @@ def test_servers_of_dense_models() -> None:
     assert (len(hopper), len(blackwell)) == (352, 141)
     assert mean(map(abs, hopper)) < 0.145
     assert mean(map(abs, blackwell)) < 0.205
-    assert abs(mean(blackwell)) < 0.05
+    assert abs(mean(blackwell)) < 0.07
 
 
 def test_servers_of_mixtures_of_experts() -> None:

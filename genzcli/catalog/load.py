@@ -79,8 +79,8 @@ class Catalog:
         return self._home(build(found.node, Chip), found), True
 
     def profile(self, stack: str, chip: Chip, batching: str = "") -> Profile:
-        """The most specific calibration of a stack for a chip: its own, one listing it, that of its generation,
-        its maker or its class, or any.
+        """The most specific calibration of a stack for a chip: its own, one listing it, its generation's,
+        its maker's, its class's, or any.
 
         A stack's static batches were measured in 2024, its servers later: `vllm-2024` stands behind `vllm`
         for static batching, and where there is nothing newer. A stack that is known, but not for this chip,

@@ -198,6 +198,11 @@ def _padding(size: Number, tile: Number) -> Number:
     return _tiles(size, tile) * tile / maximum(size, _NONE)
 
 
+def _height(rows: Number, tile: Number) -> Number:
+    """Rows of a tile: for few rows libraries have kernels of half and of a quarter of the height."""
+    return where(rows <= tile / 4, tile / 4, where(rows <= tile / 2, tile / 2, tile))
+
+
 def _group_rows(operator: Operator) -> Number:
     """Rows of one group."""
     return operator.rows / maximum(1.0 if operator.groups is None else operator.groups, _NONE)
@@ -212,7 +217,9 @@ def _whole_tiles(operator: Operator, fit: OperatorFit) -> tuple[Number, Number]:
     if operator.groups is None:
         return flop, kv
     if fit.tile_rows is not None:
-        flop = flop * _padding(_group_rows(operator), fit.tile_rows)
+        rows = _group_rows(operator)
+        tile = _height(rows, fit.tile_rows) if operator.kind == "gemm" else fit.tile_rows
+        flop = flop * _padding(rows, tile)
     if fit.tile_keys is not None:
         keys = _padding(operator.keys, fit.tile_keys)
         flop, kv = flop * keys, (kv - operator.kv_written_bytes) * keys + operator.kv_written_bytes
