@@ -55,13 +55,16 @@ def rows(kind: str, name: str) -> tuple[Row, ...]:
         return tuple(csv.DictReader(file))
 
 
-def rates(name: str, fitted: Profile, dtype: str, phase: str, between_bytes: float | None) -> Rates:
+def rates(
+    name: str, fitted: Profile, dtype: str, phase: str, between_bytes: float | None, stored: str = ""
+) -> Rates:
     """A chip that runs one kernel, from its last storage tier and its cache."""
     part = chip(name)
     memory = [tier for tier in part.memory.values() if tier.role == "storage"][-1]
     byte = 1 / memory.bandwidth_bytes_per_s
     return Rates(
         dtype=dtype,
+        stored="" if stored == dtype else stored,
         flop_per_s=part.peaks[dtype],
         weights=byte,
         kv=byte,
@@ -134,7 +137,7 @@ def experts(row: Row, name: str, fitted: Profile) -> float:
     found = feedforward.experts(part, int(row["hidden_size"]), tokens, tokens, shard, routing)
     kernels = tuple(item for item in found if item.name.startswith("experts"))
     weights = sum(float(item.weight_bytes) for item in kernels)
-    return seconds(kernels, rates(name, fitted, computed, "prefill", weights))
+    return seconds(kernels, rates(name, fitted, computed, "prefill", weights, stored))
 
 
 PREDICT: dict[str, Callable[[Row, str, Profile], float]] = {

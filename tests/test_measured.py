@@ -1,4 +1,4 @@
-"""The generic GPU profile against measured runs: the error that the README states, and where it is from.
+"""Generic GPU profiles against measured runs: the error that the README states, and where it is from.
 
 LLM-Inference-Bench (arXiv 2411.00136): end-to-end seconds of static batches, output length = input
 length, 16 bit. Rows whose batch does not fit (A100 40 GB ran those in waves) are left out. Servers: mean
@@ -91,24 +91,24 @@ EXPERTS = ("qwen3-235b-a22b", "gpt-oss-120b", "minimax-m2.5")
 def test_nvidia_parts_the_profile_was_fitted_on() -> None:
     found = errors("h100-sxm", "a100-sxm-40gb", "gh200")
     assert len(found) > 900
-    assert mean(map(abs, found)) < 0.17
-    assert median(map(abs, found)) < 0.13
-    assert abs(mean(found)) < 0.11
+    assert mean(map(abs, found)) < 0.195
+    assert median(map(abs, found)) < 0.17
+    assert -0.14 < mean(found) < 0  # software of 2024 is slower than kernels of 2025
 
 
 def test_servers_of_dense_models() -> None:
-    fitted, unseen = server_errors("h100-sxm", *DENSE), server_errors("b200", *DENSE)
-    assert (len(fitted), len(unseen)) == (352, 141)
-    assert mean(map(abs, fitted)) < 0.23
-    assert mean(map(abs, unseen)) < 0.21
-    assert abs(mean(unseen)) < 0.05
+    hopper, blackwell = server_errors("h100-sxm", *DENSE), server_errors("b200", *DENSE)
+    assert (len(hopper), len(blackwell)) == (352, 141)
+    assert mean(map(abs, hopper)) < 0.145
+    assert mean(map(abs, blackwell)) < 0.205
+    assert abs(mean(blackwell)) < 0.07
 
 
 def test_servers_of_mixtures_of_experts() -> None:
     found = server_errors("h100-sxm", *EXPERTS) + server_errors("b200", *EXPERTS)
     assert len(found) == 246
-    assert mean(map(abs, found)) < 0.30
-    assert median(map(abs, found)) < 0.17
+    assert mean(map(abs, found)) < 0.20
+    assert median(map(abs, found)) < 0.135
 
 
 def test_gaudi2_on_deepspeed() -> None:
@@ -118,6 +118,6 @@ def test_gaudi2_on_deepspeed() -> None:
 
 
 def test_the_warning_about_other_gpus_is_true() -> None:
-    """The profile's note: AMD and Intel GPUs with 2024 software ran 2 to 3 times slower."""
+    """As docs/accuracy.md says: AMD and Intel GPUs with 2024 software ran 2 to 3 times slower."""
     for chip in ("mi300x", "mi250", "max-1550"):
         assert -0.7 < mean(errors(chip)) < -0.45

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar, cast
 
 from genzcli.catalog import find
@@ -85,14 +85,16 @@ class Catalog:
         return self._home(build(found.node, Chip), found), True
 
     def profile(self, stack: str, chip: Chip, batching: str = "") -> Profile:
-        """The most specific calibration of a stack for a chip: its own, one listing it, its class's, or any.
+        """The most specific calibration of a stack for a chip: its own, one listing it, its generation's,
+        its maker's, its class's, or any.
 
         A stack's static batches were measured in 2024, its servers later: `vllm-2024` stands behind `vllm`
         for static batching, and where there is nothing newer. A stack that is known, but not for this chip,
         is stood in for by the generic profile of the chip's class.
         """
         kind = f"profile {stack} {batching}"
-        return self._once(kind, f"{chip.kind} {chip.name}", lambda: self._profile(stack, chip, batching))
+        whom = " ".join((chip.name, *chip.classes))
+        return self._once(kind, whom, lambda: self._profile(stack, chip, batching))
 
     def _profile(self, stack: str, chip: Chip, batching: str) -> Profile:
         path = find.path_of(stack)
@@ -101,14 +103,14 @@ class Catalog:
         wanted = find.fold(stack)
         ages = (wanted, f"{wanted}-2024")
         ages = ages[::-1] if batching == "static" else ages
-        kinds = (f"{chip.kind}-{chip.vendor.lower()}", chip.kind)
+        kin = tuple(_kin(chip))
         found = (
             self._applying((f"{age}-{chip.name}" for age in ages), chip)
             or self._listing(ages, chip)
-            or self._applying((*(f"{age}-{kind}" for kind in kinds for age in ages), wanted), chip)
+            or self._applying((*(f"{age}-{name}" for name in kin for age in ages), wanted), chip)
         )
         if found is None and any(name.startswith(f"{wanted}-") for name in self.names("profiles")):
-            found = self._applying((f"generic-{chip.name}", f"generic-{chip.kind}"), chip)
+            found = self._applying((f"generic-{name}" for name in (chip.name, *kin)), chip)
         if found is None:
             raise self._no_profile(stack, chip)
         return found
@@ -134,7 +136,7 @@ class Catalog:
         for name in names:
             for entry in find.by_name(self.roots, ("profiles",), name):
                 found = build(entry.node, Profile)
-                if _applies(found, chip):
+                if found.is_for(chip):
                     return found
         return None
 
@@ -188,7 +190,7 @@ class Catalog:
 
     def _no_profile(self, stack: str, chip: Chip) -> UnknownNameError:
         profiles = [build(entry.node, Profile) for entry in self.entries("profiles")]
-        fitting = sorted({item.stack for item in profiles if _applies(item, chip)})
+        fitting = sorted({item.stack for item in profiles if item.is_for(chip)})
         near = nearest(stack, fitting, 1)
         meant = f"did you mean {near[0]}? " if near else ""
         cure = f"{meant}stacks known for it: {', '.join(fitting) or 'none'}; see `genz list profiles`"
@@ -196,8 +198,9 @@ class Catalog:
         return UnknownNameError(message, where="--stack", cure=cure)
 
 
-def _applies(profile: Profile, chip: Chip) -> bool:
-    return profile.is_for(chip.kind, chip.vendor, chip.name)
+def _kin(chip: Chip) -> Iterator[str]:
+    """Classes of a chip as names of profiles end in them: gpu-hopper, gpu-nvidia, gpu."""
+    return (name.replace(":", "-") for name in chip.classes)
 
 
 def load_file(entry: Entry, catalog: Catalog) -> Noun:

@@ -30,7 +30,7 @@ def command(
     ] = "{stack}",
     base: Annotated[
         str, typer.Option("--base", metavar="STACK|FILE", help="The profile to start from and stay near.")
-    ] = "generic",
+    ] = "plain",
     cite: Annotated[
         str | None, typer.Option("--cite", metavar="TEXT", help="Where the measurements are from [the file].")
     ] = None,

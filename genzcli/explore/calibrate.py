@@ -1,4 +1,4 @@
-"""Measurements to a profile: a bounded fit of a dozen numbers, pulled towards the generic ones, and checked.
+"""Measurements to a profile: a bounded fit of a dozen numbers, pulled towards those of a base, and checked.
 
 The residual of a row and target is ln(predicted / measured). What the fit is worth is measured by leaving out
 each model, and each count of chips, in turn: the profile fitted to the others predicts the rows left out.
@@ -31,6 +31,8 @@ SHOWN = 0.2
 #: When paged attention of vLLM stops splitting: 512 pairs a device, of which a card may hold two. Four blocks
 #: of 4096 scores share the 64 KiB of scratch memory of a compute unit.
 UNSPLIT = (Unsplit(above=512, score_tokens=4096), Unsplit(above=1024, score_tokens=4096))
+#: FLOP/s where a search begins for the rate of software that was not tuned for the chips it runs on.
+RATE = 150e12
 #: How much a change of structure has to lower the cost, in units of half a squared residual of noise.
 WORTH = 25.0
 
@@ -77,22 +79,14 @@ class Fit(NamedTuple):
 
 
 def calibrate(runs: Sequence[Runs], base: Profile) -> Calibration:
-    """The profile of a (chip, stack) from its runs, near `base`: what they do not show stays there.
-
-    Whether decode attention stops splitting contexts is tried, where the base does not say; it has to
-    lower the cost by more than chance would.
-    """
-    best = fit(runs, knobs.shaped(base))
-    for rule in UNSPLIT if base.unsplit is None else ():
-        other = fit(runs, knobs.shaped(base.replace(unsplit=rule)))
-        if other.optimum.cost < best.optimum.cost - WORTH:
-            best = other
+    """The profile of a (chip, stack) from its runs, near `base`: what they do not show stays there."""
+    best = structured(runs, base)
     base = best.base
     every = knobs.knobs(base)
     shown = [bool(share >= SHOWN) for share in best.optimum.shown]
 
-    def again(some: Sequence[Runs]) -> Profile:
-        return fit(some, base, best.logs).profile
+    def again(others: Sequence[Runs]) -> Profile:
+        return fit(others, base, best.logs).profile
 
     return Calibration(
         profile=best.profile,
@@ -104,6 +98,21 @@ def calibrate(runs: Sequence[Runs], base: Profile) -> Calibration:
         by_chips=left_out(runs, again, lambda stack: (stack.tp * stack.dp * stack.key.pp).tolist()),
         by_hardware=left_out(runs, again, lambda stack: [stack.key.hardware] * len(stack.places)),
     )
+
+
+def structured(runs: Sequence[Runs], base: Profile) -> Fit:
+    """The best fit over what is no number, where the base does not say.
+
+    Whether decode attention stops splitting contexts and, of several chips, whether matrix products run at
+    a share of each one's peak or all at the rate of one software. A change has to lower the cost by more
+    than chance would.
+    """
+    rules = (None, *UNSPLIT) if base.unsplit is None else (base.unsplit,)
+    shapes = [(knobs.shaped(base.replace(unsplit=rule)), int(rule is not base.unsplit)) for rule in rules]
+    if len({item.stack.key.hardware for item in runs}) > 1:
+        shapes += [(knobs.rated(shape, RATE), changes + 1) for shape, changes in shapes]
+    found = [(fit(runs, shape), changes) for shape, changes in shapes]
+    return min(found, key=lambda item: item[0].optimum.cost + WORTH * item[1])[0]
 
 
 def fit(runs: Sequence[Runs], base: Profile, near: Array | None = None) -> Fit:
@@ -119,7 +128,7 @@ def fit(runs: Sequence[Runs], base: Profile, near: Array | None = None) -> Fit:
     every = knobs.knobs(base)
     centre = np.log(knobs.start(base))
     problem = Problem(
-        residuals=_residuals(runs, base),
+        residuals=residuals([(item, base) for item in runs], knobs.turned),
         low=np.log([knob.low for knob in every]),
         high=np.log([knob.high for knob in every]),
         centre=centre,
@@ -163,15 +172,15 @@ def left_out(
         return None
     found: dict[str, list[Any]] = {}
     for name in parts:
-        inside = [_where(item, [other == name for other in part(item.stack)]) for item in runs]
-        outside = [_where(item, [other != name for other in part(item.stack)]) for item in runs]
+        inside = [some(item, [other == name for other in part(item.stack)]) for item in runs]
+        outside = [some(item, [other != name for other in part(item.stack)]) for item in runs]
         profile = again([item for item in outside if item.stack.places])
         for target, values in errors([item for item in inside if item.stack.places], profile).values.items():
             found.setdefault(target, []).append(values)
     return Errors({target: np.concatenate(pieces) for target, pieces in found.items()})
 
 
-def _where(runs: Runs, keep: Sequence[bool]) -> Runs:
+def some(runs: Runs, keep: Sequence[bool]) -> Runs:
     """Some of the runs."""
     import numpy as np
 
@@ -184,23 +193,28 @@ def _where(runs: Runs, keep: Sequence[bool]) -> Runs:
     return Runs(stack._replace(places=places, **cut), measured)
 
 
-def _residuals(runs: Sequence[Runs], base: Profile) -> Callable[[Array], Array]:
-    """ln(predicted / measured) of every run and target, for many settings of the knobs in one call."""
+def residuals(
+    runs: Iterable[tuple[Runs, Profile]], turned: Callable[[Profile, Sequence[Any]], Profile]
+) -> Callable[[Array], Array]:
+    """ln(predicted / measured) of every run and target, for many settings of the knobs in one call.
+
+    Runs come with the base that is turned for them: each chip may have its own.
+    """
     import numpy as np
 
-    together = [held(item.stack, base) for item in runs]
+    together = [(item, base, held(item.stack, base)) for item, base in runs]
 
-    def residuals(logs: Array) -> Array:
+    def found(logs: Array) -> Array:
         values = np.exp(logs)
-        profile = knobs.turned(base, [values[:, [index]] for index in range(values.shape[1])])
-        found = []
-        for item, fits in zip(runs, together, strict=True):
-            predicted = answers(item.stack, profile, fits).values
+        columns = [values[:, [index]] for index in range(values.shape[1])]
+        pieces = []
+        for item, base, fits in together:
+            predicted = answers(item.stack, turned(base, columns), fits).values
             for target in TARGETS:
                 if target in item.measured and target in predicted:
                     there = np.isfinite(item.measured[target])
                     whole = np.broadcast_to(predicted[target], (len(logs), len(there)))
-                    found.append(np.log(whole[:, there] / item.measured[target][there]))
-        return np.concatenate(found, axis=1)
+                    pieces.append(np.log(whole[:, there] / item.measured[target][there]))
+        return np.concatenate(pieces, axis=1)
 
-    return residuals
+    return found

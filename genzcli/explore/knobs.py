@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from genzcli.numeric import minimum
 from genzcli.spec.profile import CollectiveFit, OperatorFit, Profile
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Knob(NamedTuple):
 KNOBS = (
     Knob("prefill compute", 0.02, 0.9, 0.6, "long prompts at large batches, or TTFT"),
     Knob("decode compute", 0.02, 0.9, 0.6, "batches of 64 and more with short prompts"),
+    Knob("prefill rate", 1e12, 1e16, 0.8, "long prompts at large batches on chips of several peaks"),
+    Knob("decode rate", 1e12, 1e16, 0.8, "batches of 64 and more on chips of several peaks"),
     Knob("memory", 0.2, 0.97, 0.2, "batch 1 with two sizes of model on one chip"),
     Knob("prefill attention compute", 0.02, 0.9, 0.7, "TTFT of prompts of 8192 tokens and more"),
     Knob("decode attention memory", 0.02, 0.97, 0.15, "short and long contexts at batch 16 and more"),
@@ -44,16 +47,16 @@ _UNSPLIT = "attention.decode.unsplit"
 
 
 def shaped(base: Profile) -> Profile:
-    """The base with every operator that a knob moves written out."""
-    usual = base.operators.get("default", OperatorFit())
-    decode = base.operators.get("attention.decode", base.operators.get("attention", usual))
-    operators = {
-        **base.operators,
-        "default": usual,
-        "gemm.decode": base.operators.get("gemm.decode", base.operators.get("gemm", usual)),
-        "attention.prefill": base.operators.get("attention.prefill", usual),
-        "attention.decode": decode,
-    }
+    """The base with every operator that a knob moves written out: those of decode beside those of prefill."""
+    found = base.operators
+    usual = found.get("default", OperatorFit())
+    operators = {**found, "default": usual}
+    for key in [key for key in found if key.partition(".")[0] == "gemm"] or ["default"]:
+        name = "gemm.decode" + key.removeprefix("gemm").removeprefix("default")
+        if "prefill" not in key and "decode" not in key:
+            operators.setdefault(name, found.get(key, usual))
+    operators.setdefault("attention.prefill", found.get("attention", usual))
+    decode = operators.setdefault("attention.decode", found.get("attention", usual))
     if base.unsplit is not None:
         operators.setdefault(_UNSPLIT, decode.replace(kv_reuse=0.0))
     return base.replace(
@@ -63,24 +66,38 @@ def shaped(base: Profile) -> Profile:
 
 
 def knobs(base: Profile) -> tuple[Knob, ...]:
-    """The knobs of a profile: all of them, but for unsplit attention where it always splits."""
-    return tuple(
-        knob for knob in KNOBS if base.unsplit is not None or knob.name != "unsplit attention memory"
-    )
+    """The knobs of a profile: unsplit attention where there is such, and matrix products at a share of the
+    peak or at a rate of their own."""
+    without = set() if base.unsplit is not None else {"unsplit attention memory"}
+    rated = base.operators.get("gemm", base.operators["default"]).rate_flop_per_s is not None
+    without |= {"prefill compute", "decode compute"} if rated else {"prefill rate", "decode rate"}
+    return tuple(knob for knob in KNOBS if knob.name not in without)
 
 
-def start(base: Profile) -> tuple[float, ...]:
-    """The values that the knobs of a shaped profile stand at, within their bounds."""
+def rated(base: Profile, flop_per_s: float) -> Profile:
+    """The shaped base with matrix products at a rate of their own, whatever the chip's peak."""
+    changed = {
+        key: fit if key.startswith("attention") else fit.replace(rate_flop_per_s=flop_per_s)
+        for key, fit in base.operators.items()
+    }
+    return base.replace(operators=changed)
+
+
+def _stands(base: Profile) -> dict[str, Number]:
+    """Where the knobs of a shaped base stand: those of operators at the one that a bf16 model uses most."""
     ops, sends = base.operators, base.collectives["default"]
-    found: dict[str, Number] = {
-        "prefill compute": ops["default"].compute_efficiency,
+    gemm, decode = ops.get("gemm", ops["default"]), ops["attention.decode"]
+    return {
+        "prefill compute": gemm.compute_efficiency,
         "decode compute": ops["gemm.decode"].compute_efficiency,
-        "memory": ops["default"].memory_efficiency,
+        "prefill rate": gemm.rate_flop_per_s or 0.0,
+        "decode rate": ops["gemm.decode"].rate_flop_per_s or 0.0,
+        "memory": gemm.memory_efficiency,
         "prefill attention compute": ops["attention.prefill"].compute_efficiency,
-        "decode attention memory": ops["attention.decode"].memory_efficiency,
-        "decode attention rereads": 1 - ops["attention.decode"].kv_reuse,
+        "decode attention memory": decode.memory_efficiency,
+        "decode attention rereads": 1 - decode.kv_reuse,
         "unsplit attention memory": ops[_UNSPLIT].memory_efficiency if _UNSPLIT in ops else 1.0,
-        "kernel": ops["default"].fixed_s,
+        "kernel": gemm.fixed_s,
         "layer": base.layer_s,
         "step": base.step_s,
         "per sequence": base.per_sequence_s,
@@ -88,6 +105,11 @@ def start(base: Profile) -> tuple[float, ...]:
         "collective efficiency": sends.efficiency,
         "collective base": sends.base_s,
     }
+
+
+def start(base: Profile) -> tuple[float, ...]:
+    """The values that the knobs of a shaped profile stand at, within their bounds."""
+    found = _stands(base)
     values = []
     for knob in knobs(base):
         value = float(found[knob.name])
@@ -98,30 +120,17 @@ def start(base: Profile) -> tuple[float, ...]:
 
 
 def turned(base: Profile, values: Sequence[Any]) -> Profile:
-    """The shaped base with its knobs at these values, numbers or columns of them."""
+    """The shaped base with its knobs at these values, numbers or columns of them.
+
+    What a knob of operators says of one kernel goes for its kin in proportion: formats keep their distance.
+    """
     at = {knob.name: value for knob, value in zip(knobs(base), values, strict=True)}
-    usual = {"memory_efficiency": at["memory"], "fixed_s": at["kernel"]}
-    decode = {"compute_efficiency": at["prefill compute"], "fixed_s": at["kernel"]}
-    changes: dict[str, dict[str, Any]] = {
-        "default": {**usual, "compute_efficiency": at["prefill compute"]},
-        "gemm.decode": {**usual, "compute_efficiency": at["decode compute"]},
-        "attention.prefill": {**usual, "compute_efficiency": at["prefill attention compute"]},
-        "attention.decode": {
-            **decode,
-            "memory_efficiency": at["decode attention memory"],
-            "kv_reuse": 1 - at["decode attention rereads"],
-        },
-    }
-    if base.unsplit is not None:
-        changes[_UNSPLIT] = {**decode, "memory_efficiency": at["unsplit attention memory"], "kv_reuse": 0.0}
-    operators = {
-        **base.operators,
-        **{key: base.operators[key].replace(**new) for key, new in changes.items()},
-    }
+    stands = _stands(base)
+    turn = {name: value / stands[name] if stands[name] else 1.0 for name, value in at.items()}
     sends = base.collectives["default"]
     fit = sends.replace(efficiency=at["collective efficiency"], base_s=at["collective base"])
     return base.replace(
-        operators=operators,
+        operators={key: _turned(key, item, at, turn) for key, item in base.operators.items()},
         collectives={**base.collectives, "default": fit},
         step_s=at["step"],
         layer_s=at["layer"],
@@ -130,4 +139,22 @@ def turned(base: Profile, values: Sequence[Any]) -> Profile:
     )
 
 
-Turn = Callable[[Sequence[Any]], Profile]
+def _turned(key: str, fit: OperatorFit, at: Mapping[str, Any], turn: Mapping[str, Any]) -> OperatorFit:
+    """One operator under the knobs that are its kind's."""
+    compute, rate, memory, changes = "prefill compute", "prefill rate", "memory", {}
+    if key.startswith("gemm.decode"):
+        compute, rate = "decode compute", "decode rate"
+    elif key == _UNSPLIT:
+        memory = "unsplit attention memory"
+    elif key.startswith("attention.decode"):
+        memory, changes = "decode attention memory", {"kv_reuse": 1 - at["decode attention rereads"]}
+    elif key.startswith("attention"):
+        compute = "prefill attention compute"
+    if fit.rate_flop_per_s is not None:
+        changes["rate_flop_per_s"] = fit.rate_flop_per_s * turn[rate]
+    return fit.replace(
+        compute_efficiency=minimum(fit.compute_efficiency * turn.get(compute, 1.0), 1.0),
+        memory_efficiency=minimum(fit.memory_efficiency * turn[memory], 1.0),
+        fixed_s=fit.fixed_s * turn["kernel"],
+        **changes,
+    )

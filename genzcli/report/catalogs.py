@@ -175,6 +175,7 @@ def _facts(found: Sequence[Line], sources: Sequence[tuple[str, str]]) -> Table:
     rows = tuple(
         (line.path, line.value, f"[{sources.index(_cited(line.source)) + 1}]" if line.source else "")
         for line in found
+        if line.value
     )
     return Table("As the catalog has it", ("key", "value", "source"), "lll", rows)
 

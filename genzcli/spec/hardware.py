@@ -106,6 +106,7 @@ class Chip(Noun):
     name: str = text("catalog id")
     kind: str = choice("class, which picks the generic calibration profile", *CLASSES)
     vendor: str = text("maker", default="")
+    generation: str = text("the maker's architecture, which shares kernels: hopper, ada, cdna3", default="")
     year: Number | None = count("year of launch", least=1990, default=None)
     peaks: Mapping[str, Number] = numbers("flop/s", "dense peak of matrix products by format")
     sparse_speedup: Mapping[str, Number] = numbers(
@@ -134,6 +135,12 @@ class Chip(Noun):
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
     origin: str = other("the file it was read from; empty for one that is built in", default="")
     hides: bool = other("a built-in entry has this name too", default=False)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What it is one of, closest kin first: `gpu:hopper`, `gpu:nvidia`, `gpu`."""
+        kin = (self.generation, self.vendor)
+        return (*(f"{self.kind}:{word.lower()}" for word in kin if word), self.kind)
 
 
 class Level(Noun):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from genzcli.spec.dtype import BITS
 from genzcli.spec.noun import (
     Noun,
     choice,
@@ -24,14 +23,16 @@ from genzcli.spec.source import Source
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
+    from genzcli.spec.hardware import Chip
 
 
 class OperatorFit(Noun):
     """Time of one operator kind: `(Tc^p + Tm^p)^(1/p) / fill + fixed + per_k * k + per_group * groups`.
 
-    Tc = FLOP / (peak * compute_efficiency), Tm = bytes / (bandwidth * memory_efficiency), where rows and keys
-    round up to whole tiles: FLOP of grouped rows, FLOP and cache bytes of keys. fill = min(1, items / lanes)
-    with items = groups x ceil(rows / tile_rows) x max(1, keys / split_keys), the pieces a kernel is cut into.
+    Tc = FLOP / min(peak * compute_efficiency, rate), Tm = bytes / (bandwidth * memory_efficiency), where
+    rows and keys round up to whole tiles: FLOP of grouped rows, FLOP and cache bytes of keys. fill =
+    min(1, items / lanes) with items = groups x ceil(rows / tile_rows) x max(1, keys / split_keys), the
+    pieces a kernel is cut into.
     """
 
     compute_efficiency: Number = ratio("share of peak FLOP/s", above=0, most=1, default=1.0)
@@ -41,6 +42,11 @@ class OperatorFit(Noun):
         " behind them and takes no less than its time at the peak",
         above=0,
         most=1,
+        default=None,
+    )
+    rate_flop_per_s: Number | None = quantity(
+        "flop/s",
+        "rate that the kernels reach at most, whatever the chip's peak: those of software not tuned for it",
         default=None,
     )
     corner: float = ratio("p of the smooth corner: 0.5, 1, 2, 4 or inf", above=0, default=math.inf)
@@ -179,13 +185,15 @@ class Profile(Noun):
     name: str = text("catalog id")
     stack: str = text("serving stack: ideal, generic, vllm, tensorrt-llm, …")
     applies: tuple[str, ...] = texts(
-        "chips and classes it is for: h100-sxm, class:gpu, class:gpu:amd (of one vendor), any", default=()
+        "chips and classes it is for: h100-sxm, class:gpu, class:gpu:amd (of one vendor), class:gpu:hopper"
+        " (of one generation), any",
+        default=(),
     )
     operators: Mapping[str, OperatorFit] = nouns(
         OperatorFit,
-        "by operator kind (gemm, attention, moe, elementwise, gather), optionally `.prefill`/`.decode`,"
-        " `.fp8` it computes in, or `.int4.bf16` its weights are stored and it computes in; `default` for the"
-        " rest",
+        "by operator kind (gemm, attention, moe, elementwise, gather), optionally `.prefill`/`.decode`"
+        " and the format it computes in, `.fp8`, or is stored and computes in, `.int4-bf16`; `default` for"
+        " the rest",
     )
     collectives: Mapping[str, CollectiveFit] = nouns(
         CollectiveFit,
@@ -244,12 +252,10 @@ class Profile(Noun):
     hides: bool = other("a built-in entry has this name too", default=False)
 
     @property
-    def storages(self) -> frozenset[tuple[str, str]]:
-        """(stored, computed) formats that it has kernels of their own for, as `moe.int4.bf16`."""
-        parts = (key.split(".") for key in self.operators)
-        return frozenset((key[1], key[2]) for key in parts if len(key) == 3 and key[1] in BITS)
+    def storages(self) -> frozenset[str]:
+        """Formats by storage that it has kernels of their own for, as the `int4-bf16` of `moe.int4-bf16`."""
+        return frozenset(word for key in self.operators if "-" in (word := key.rpartition(".")[2]))
 
-    def is_for(self, kind: str, vendor: str, chip: str) -> bool:
-        """Whether it is for a chip of this class, vendor and name."""
-        classes = {f"class:{kind}", f"class:{kind}:{vendor.lower()}"}
-        return bool({chip, "any", *classes} & set(self.applies))
+    def is_for(self, chip: Chip) -> bool:
+        """Whether it is for a chip: by its name, one of its classes, or any."""
+        return bool({chip.name, "any", *(f"class:{name}" for name in chip.classes)} & set(self.applies))

@@ -35,7 +35,7 @@ def test_the_file_is_a_profile_that_runs(runs: str, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     profile = build(parse(done.out, "mine.yaml"), Profile)
     assert profile.name == "my-mine-h100-sxm" and "my lab" in profile.sources["step"].reference
-    assert "4 runs of 2 models on 1 chip" in done.err and "near generic-gpu" in done.err
+    assert "4 runs of 2 models on 1 chip" in done.err and "near plain-gpu" in done.err
     (tmp_path / "mine.yaml").write_text(done.out)
     answer = process("run", "llama-3-8b", "h100-sxm", "--stack", str(tmp_path / "mine.yaml"), "--json").json
     assert answer["scenario"]["profile"] == "my-mine-h100-sxm"

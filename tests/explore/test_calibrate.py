@@ -9,7 +9,7 @@ from genzcli.catalog.build import build
 from genzcli.catalog.document import parse
 from genzcli.catalog.load import Catalog
 from genzcli.explore import fitted, knobs
-from genzcli.explore.calibrate import Runs, calibrate, errors
+from genzcli.explore.calibrate import Runs, calibrate, errors, structured
 from genzcli.explore.optimum import Problem, minimise
 from genzcli.explore.validate.arrays import answers
 from genzcli.explore.validate.endtoend import stacks
@@ -89,7 +89,7 @@ def rows(batches: tuple[int, ...] = (1, 16, 64), lengths: tuple[int, ...] = (128
 
 
 def base() -> Profile:
-    return CATALOG.profile("generic", CATALOG.chip("h100-sxm"))
+    return CATALOG.profile("plain", CATALOG.chip("h100-sxm"))
 
 
 TRUTH = {"memory": 0.55, "step": 3e-3, "per sequence": 8e-5, "decode attention rereads": 0.6, "layer": 2e-4}
@@ -184,5 +184,40 @@ def test_unsplit_attention_is_found_where_it_is() -> None:
     found = []
     for group in stacks(given, Setting(CATALOG))[0]:
         found.append(Runs(group, {"e2e_s": answers(group, profile).values["e2e_s"]}))
-    chosen = calibrate(found, CATALOG.profile("generic", CATALOG.chip("mi300x")))
+    chosen = calibrate(found, CATALOG.profile("plain", CATALOG.chip("mi300x")))
     assert chosen.profile.unsplit == profile.unsplit
+
+
+def test_a_rate_of_the_software_is_found_where_it_is() -> None:
+    """Times of the shipped profile of AMD parts under vLLM of 2024, on two chips of 362 and 1307 TFLOP/s."""
+    profile = CATALOG.profile("vllm-2024", CATALOG.chip("mi325x"))
+    rate = profile.operators["gemm.decode"].rate_flop_per_s
+    assert profile.name == "vllm-2024-gpu-amd" and rate is not None
+    some = [item for item in rows((1, 64, 256), (128, 1024)) if item.cells["chips"] != "1"]
+    found = []
+    for chip in ("mi250", "mi300x"):
+        given = [Row(item.line, {**item.cells, "hardware": chip}) for item in some]
+        for group in stacks(given, Setting(CATALOG))[0]:
+            found.append(Runs(group, {"e2e_s": answers(group, profile).values["e2e_s"]}))
+    plain = CATALOG.profile("plain", CATALOG.chip("mi300x")).replace(unsplit=profile.unsplit)
+    best = structured(found, plain).profile
+    assert best.operators["gemm.decode"].rate_flop_per_s == pytest.approx(rate, rel=0.4)
+    assert abs(errors(found, best).all()).mean() < 0.04
+    one = [item for item in found if item.stack.key.hardware == "mi250"]
+    assert structured(one, plain).profile.operators["gemm.decode"].rate_flop_per_s is None
+
+
+def test_formats_keep_their_distance() -> None:
+    """A knob turns its kernel and its kin in proportion: FP8 products stay at 68/75 of the others' share."""
+    base = knobs.shaped(CATALOG.profile("generic", CATALOG.chip("h100-sxm")))
+    names = [knob.name for knob in knobs.knobs(base)]
+    values = dict(zip(names, knobs.start(base), strict=True))
+    values |= {"prefill compute": 0.6, "decode compute": 0.3, "kernel": 1e-6, "memory": 0.455}
+    got = knobs.turned(base, [values[name] for name in names]).operators
+    before = base.operators
+    assert got["gemm"].compute_efficiency == pytest.approx(0.6)
+    assert got["gemm.fp8"].compute_efficiency == pytest.approx(0.68 * 0.6 / 0.75)
+    assert got["gemm.decode.fp8"].compute_efficiency == pytest.approx(0.68 * 0.3 / 0.75)
+    assert got["moe.fp8"].memory_efficiency == pytest.approx(0.97 / 2)
+    assert all(fit.fixed_s == pytest.approx(1e-6) for fit in got.values())
+    assert got["moe"].tile_rows == before["moe"].tile_rows

@@ -144,7 +144,7 @@ def test_formats_of_servers() -> None:
 def test_an_unknown_stack_is_stood_in_for() -> None:
     found = predict(row(stack="my-own-server"))[0]
     assert found.values == predict(row())[0].values
-    assert found.flags == ("no calibration of my-own-server for it: generic-gpu",)
+    assert found.flags == ("no calibration of my-own-server for it: generic-gpu-hopper",)
 
 
 def test_the_profile_of_a_row() -> None:

@@ -170,15 +170,18 @@ _PARTS = ("compute", "memory", "network", "overhead", "busy_compute", "busy_memo
 
 
 def fit_for(profile: Profile, kind: str, phase: str, dtype: str, stored: str = "") -> OperatorFit:
-    """The most specific calibration: kind.stored.dtype where weights are stored in a format of their own,
-    then kind.phase.dtype, kind.phase, kind.dtype, kind, default."""
+    """The most specific calibration: kind.phase.format, kind.phase, kind.format, kind, default.
+
+    Weights that are stored in another format than the products run in have kernels of their own: for them
+    the format is `stored-dtype`, as in moe.int4-bf16, before `dtype`.
+    """
     fits = profile.operators
-    if stored and (own := fits.get(f"{kind}.{stored}.{dtype}")) is not None:
-        return own
-    for key in (f"{kind}.{phase}.{dtype}", f"{kind}.{phase}", f"{kind}.{dtype}", kind, "default"):
+    words = (f"{stored}-{dtype}", dtype) if stored else (dtype,)
+    both = f"{kind}.{phase}"
+    for key in (*(f"{both}.{word}" for word in words), both, *(f"{kind}.{word}" for word in words), kind):
         if key in fits:
             return fits[key]
-    return _IDEAL
+    return fits.get("default", _IDEAL)
 
 
 # Smaller than any count: what is empty takes no tile.
@@ -195,6 +198,11 @@ def _padding(size: Number, tile: Number) -> Number:
     return _tiles(size, tile) * tile / maximum(size, _NONE)
 
 
+def _height(rows: Number, tile: Number) -> Number:
+    """Rows of a tile: for few rows libraries have kernels of half and of a quarter of the height."""
+    return where(rows <= tile / 4, tile / 4, where(rows <= tile / 2, tile / 2, tile))
+
+
 def _group_rows(operator: Operator) -> Number:
     """Rows of one group."""
     return operator.rows / maximum(1.0 if operator.groups is None else operator.groups, _NONE)
@@ -209,7 +217,9 @@ def _whole_tiles(operator: Operator, fit: OperatorFit) -> tuple[Number, Number]:
     if operator.groups is None:
         return flop, kv
     if fit.tile_rows is not None:
-        flop = flop * _padding(_group_rows(operator), fit.tile_rows)
+        rows = _group_rows(operator)
+        tile = _height(rows, fit.tile_rows) if operator.kind == "gemm" else fit.tile_rows
+        flop = flop * _padding(rows, tile)
     if fit.tile_keys is not None:
         keys = _padding(operator.keys, fit.tile_keys)
         flop, kv = flop * keys, (kv - operator.kv_written_bytes) * keys + operator.kv_written_bytes
@@ -303,7 +313,7 @@ def _memory_s(operator: Operator, kv: Number, rates: Rates, fit: OperatorFit) ->
 def time(operator: Operator, rates: Rates) -> Parts:
     """`T = (Tc^p + Tm^p)^(1/p) / fill + t_op + c k + g groups`, all of the roofline's time on what bounds it.
 
-    Tc = FLOP / (peak eff_c), Tm = sum over tensors of bytes x seconds a byte / eff_m. With p = inf
+    Tc = FLOP / min(peak eff_c, rate), Tm = sum over tensors of bytes x seconds a byte / eff_m. With p = inf
     this is the GenZ paper's equation 1. `OperatorFit` says what tiles, fill and cache add. On a systolic
     chip a GEMM takes no less than its array's cycles, and nothing less than its work on vector units, where
     these are known. Decode attention that is not split (`Unsplit`) has constants of its own.
@@ -325,7 +335,8 @@ def _compute_s(operator: Operator, flop: Number, vector: Number, rates: Rates, f
     """
     compute: Number = 0.0
     if operator.products or rates.vector is None:
-        compute = flop / (rates.flop_per_s * fit.compute_efficiency)
+        speed = rates.flop_per_s * fit.compute_efficiency
+        compute = flop / (speed if fit.rate_flop_per_s is None else minimum(speed, fit.rate_flop_per_s))
     return compute if fit.vector_efficiency is None else compute + vector / fit.vector_efficiency
 
 

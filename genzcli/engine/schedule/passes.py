@@ -35,7 +35,7 @@ class Away(Noun):
 
 
 class Speed(NamedTuple):
-    """How fast the matrix products of one part of the weights run."""
+    """How fast the matrix products of one part of the weights run, and how the weights are stored."""
 
     dtype: str
     flop_per_s: Number

@@ -146,7 +146,7 @@ def guarded(predict: Callable[[], Predicted]) -> Predicted:
 
 def applies(profile: Profile, chip: Chip) -> bool:
     """Whether a profile is for this chip: by its name, its class, or any."""
-    return not profile.applies or profile.is_for(chip.kind, chip.vendor, chip.name)
+    return not profile.applies or profile.is_for(chip)
 
 
 def as_number(text: str) -> float | None:

@@ -95,9 +95,9 @@ class TestExpertsOnTheirOwn:
 
     def test_int4_experts_in_bf16_have_constants_of_their_own(self) -> None:
         """Four-bit experts at half the bandwidth: 1 MB takes 2 us instead of 1; others keep theirs."""
-        fits = {"moe": OperatorFit(), "moe.int4.bf16": OperatorFit(memory_efficiency=0.5)}
+        fits = {"moe": OperatorFit(), "moe.int4-bf16": OperatorFit(memory_efficiency=0.5)}
         profile = Profile(name="p", stack="s", operators=fits)
-        assert profile.storages == {("int4", "bf16")}
+        assert profile.storages == {"int4-bf16"}
         kernel = Operator(name="m", kind="moe", weight_bytes=1e6, groups=1)
         plain = rates(OperatorFit()).replace(profile=profile)
         for stored, dtype, expected in (("", "bf16", 1), ("int4", "bf16", 2), ("int4", "fp8", 1)):
@@ -207,3 +207,42 @@ def test_grid_equals_scalar() -> None:
 
     batches = np.array([1.0, 2, 5, 17, 64, 300])
     assert [*of(batches)] == [of(batch) for batch in batches.tolist()]
+
+
+class TestRate:
+    def test_a_rate_of_the_software_holds_whatever_the_peak(self) -> None:
+        """8 GFLOP at 40 TFLOP/s: 0.2 ms, where the chip could do 50 of its 100; at 80 it is the chip's 50."""
+        heavy = KERNEL.replace(flop=8e9, kv_bytes=0.0)
+        assert seconds(heavy, compute_efficiency=0.5, rate_flop_per_s=4e13) == pytest.approx(2e-4)
+        assert seconds(heavy, compute_efficiency=0.5, rate_flop_per_s=8e13) == pytest.approx(1.6e-4)
+        assert seconds(heavy, compute_efficiency=0.5) == pytest.approx(1.6e-4)
+
+
+class TestFormats:
+    PROFILE = Profile(
+        name="p",
+        stack="s",
+        operators={
+            name: OperatorFit(fixed_s=place * 1e-6)
+            for place, name in enumerate(
+                ("default", "moe", "moe.bf16", "moe.int4-bf16", "moe.decode", "moe.decode.int4-bf16")
+            )
+        },
+    )
+
+    @pytest.mark.parametrize(
+        ("kind", "phase", "dtype", "stored", "place"),
+        [
+            ("gemm", "prefill", "bf16", "int4", 0),
+            ("moe", "prefill", "fp8", "", 1),
+            ("moe", "prefill", "bf16", "", 2),
+            ("moe", "prefill", "bf16", "mxfp4", 2),
+            ("moe", "prefill", "bf16", "int4", 3),
+            ("moe", "prefill", "int4", "", 1),
+            ("moe", "decode", "bf16", "mxfp4", 4),
+            ("moe", "decode", "bf16", "int4", 5),
+        ],
+    )
+    def test_the_most_specific_one(self, kind: str, phase: str, dtype: str, stored: str, place: int) -> None:
+        found = roofline.fit_for(self.PROFILE, kind, phase, dtype, stored)
+        assert found.fixed_s == place * 1e-6

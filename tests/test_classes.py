@@ -1,0 +1,112 @@
+"""Chips that nobody measured: what they inherit, and how far off that is (benchmarks/classes.py)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from genzcli.catalog.load import Catalog, load_file
+
+ROOT = Path(__file__).parent.parent
+DATA = os.environ.get("GENZ_DATA")
+measured = pytest.mark.skipif(not DATA, reason="GENZ_DATA does not name the folder of measurements")
+CATALOG = Catalog()
+
+
+@cache
+def benchmark() -> Any:
+    """benchmarks/classes.py, with the modules beside it."""
+    folder = ROOT / "benchmarks"
+    for name in ("measurements", "classes"):
+        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules["classes"]
+
+
+def test_generations_go_before_makers_and_these_before_classes() -> None:
+    def names(stack: str) -> list[str]:
+        chips = ("a10g", "h200", "l4", "b300", "mi325x", "v100-sxm", "arc-b60")
+        return [CATALOG.profile(stack, CATALOG.chip(chip)).name for chip in chips]
+
+    generations = [f"generic-gpu-{name}" for name in ("ampere", "hopper", "ada", "blackwell", "amd")]
+    assert names("generic") == [*generations, "generic-gpu", "generic-gpu"]
+    kernels = [f"kernels-gpu-{name}" for name in ("ampere", "hopper", "ada")]
+    assert names("kernels") == [*kernels, *["kernels-gpu"] * 4]
+    own = CATALOG.chip("h200").replace(name="mine", generation="Hopper")
+    assert CATALOG.profile("generic", own).name == "generic-gpu-hopper"
+    assert CATALOG.profile("generic", own.replace(generation="next")).name == "generic-gpu"
+
+
+@pytest.mark.parametrize("chip", ["a100-sxm-80gb", "h100-sxm", "l40s", "b200", "mi300x", "max-1550"])
+def test_kernels_are_inherited_as_they_were_measured(chip: str) -> None:
+    """All but the fixed time, which is an overhead; Blackwell runs the kernels of Hopper."""
+    part = CATALOG.chip(chip)
+    kin = CATALOG.chip("h100-sxm") if part.generation == "blackwell" else part
+    kernels = CATALOG.profile("kernels", kin).operators
+    inherited = CATALOG.profile("generic", part).operators
+    assert inherited.keys() == kernels.keys()
+    assert len({fit.fixed_s for fit in inherited.values()}) == 1
+    for name, fit in kernels.items():
+        assert inherited[name].replace(fixed_s=fit.fixed_s) == fit, name
+
+
+def test_overheads_are_the_makers() -> None:
+    names = ("generic-gpu", *(f"generic-gpu-{kin}" for kin in ("ampere", "hopper", "ada", "blackwell")))
+    found = [
+        CATALOG.profile(name, CATALOG.chip(chip))
+        for name, chip in zip(names, ("v100-sxm", "a10g", "h200", "l4", "b200"), strict=True)
+    ]
+    first = found[0]
+    assert [item.name for item in found] == list(names)
+    for item in found:
+        assert item.collectives == first.collectives and item.error == first.error
+        assert (item.step_s, item.per_sequence_s, item.per_chip_s) == (
+            first.step_s,
+            first.per_sequence_s,
+            first.per_chip_s,
+        )
+
+
+def test_every_forecast_has_its_band() -> None:
+    """Not so what is none: bounds, hypothetical chips, and profiles of collectives alone."""
+    without = ("ideal", "generic-hypothetical", "nccl-", "oneccl-", "torch-nccl-", "deepep-", "xla-")
+    bare = [
+        entry.name
+        for entry in CATALOG.entries("profiles")
+        if load_file(entry, CATALOG).error is None  # type: ignore[attr-defined]
+    ]
+    assert bare and all(name.startswith(without) or "-all-reduce-" in name for name in bare), bare
+
+
+@measured
+def test_every_chip_under_its_generation() -> None:
+    """Shipped profiles, whose overheads saw these runs; kernels did not."""
+    errors: dict[str, list[Any]] = {}
+    for card in benchmark().cards():
+        shipped = CATALOG.profile("generic", CATALOG.chip(card.chip))
+        errors.setdefault(card.chip, []).append(abs(benchmark().errors(card.runs, shipped).all()))
+    found = {chip: float(np.concatenate(parts).mean()) for chip, parts in errors.items()}
+    assert found.keys() == {"h100-sxm", "a100-sxm-40gb", "gh200", "b200", "h200", "mi300x", "mi355x"}
+    assert all(value < 0.225 for value in found.values()), found
+    assert max(found["mi300x"], found["mi355x"]) < 0.12
+
+
+@measured
+def test_an_amd_chip_from_the_other() -> None:
+    """Nothing of the chip was known: kernels of NVIDIA's parts, overheads of the other AMD part."""
+    cards = [card for card in benchmark().cards() if card.maker == "amd"]
+    found: dict[str, list[Any]] = {}
+    for item in benchmark().unseen(cards):
+        found.setdefault(item.card.chip, []).append(abs(item.left_out))
+    errors = {chip: float(np.concatenate(parts).mean()) for chip, parts in found.items()}
+    assert errors.keys() == {"mi300x", "mi355x"}
+    assert all(value < 0.16 for value in errors.values()), errors
