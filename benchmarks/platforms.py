@@ -103,7 +103,7 @@ def _read(folder: str, name: str) -> Iterator[dict[str, str]]:
 def _neuron(folder: str) -> Iterator[Row]:
     """Static batches on Inferentia2; servers on Trainium2, without speculation."""
     for row in _read(folder, "aws_neuron_docs.csv"):
-        speculates = "speculative" in row["notes"] and "no speculation" not in row["notes"]
+        speculates = any(word in row["notes"] for word in ("speculative", "EAGLE"))
         if "INCONSISTENT" in row["notes"] or speculates or row["metric"] not in ("ttft_ms", "tpot_ms"):
             continue
         chips = row["num_chips"]

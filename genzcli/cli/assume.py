@@ -237,6 +237,7 @@ def _hardware(scenario: Scenario) -> Iterator[str]:
         yield f"what is no matrix product takes the time of its bytes: vector units of {chip.name} unknown"
     yield from _power(scenario.platform)
     yield from _rent(scenario)
+    yield from _blank(scenario)
     guessed = list(_guesses(scenario))
     if guessed:
         yield f"assumed in the catalog: {', '.join(guessed)}"
@@ -267,6 +268,20 @@ def _rent(scenario: Scenario) -> Iterator[str]:
     source, dollars = noun.sources.get("price"), chip_price_usd_per_hour(platform)
     if source is not None and dollars is not None:
         yield f"rent {quantity(dollars, 'USD/h')} a chip ({source.reference})"
+
+
+def _blank(scenario: Scenario) -> Iterator[str]:
+    """Why energy or cost have no number, and what gives them one."""
+    platform = scenario.platform
+    price = scenario.plan.price_usd_per_hour
+    lacks = []
+    if chip_power_w(platform) is None:
+        lacks.append(("power", "--set power"))
+    if price is None and chip_price_usd_per_hour(platform) is None:
+        lacks.append(("rent", "--price"))
+    if lacks:
+        names, cures = zip(*lacks, strict=True)
+        yield f"no {' and no '.join(names)} of {platform.chip.name} known (give {', '.join(cures)})"
 
 
 def _guesses(scenario: Scenario) -> Iterator[str]:

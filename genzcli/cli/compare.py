@@ -96,6 +96,7 @@ def _questions(model: str, hardware: list[str], changes: list[str], words: dict[
     from genzcli.cli.question import changed
     from genzcli.cli.request import from_flags
     from genzcli.cli.sweeping import is_scenario
+    from genzcli.cli.synonyms import refuse_synonyms
     from genzcli.errors import GenzError
 
     _refuse_missing([model, *hardware])
@@ -106,10 +107,11 @@ def _questions(model: str, hardware: list[str], changes: list[str], words: dict[
             "no hardware is named", where="HARDWARE", cure="name a chip or a platform, or several"
         )
     else:
-        _refuse_twice(hardware, "HARDWARE", "name each chip or platform once")
+        cure = "name each chip or platform once"
+        refuse_synonyms("hardware", hardware, words.get("catalog") or (), "HARDWARE", cure)
         found = [(name, from_flags({**words, "model": model, "hardware": name}), "") for name in hardware]
     base = found[0][1]
-    _refuse_twice(changes, "--change", "keep one")
+    _refuse_twice(changes)
     found += [(text, changed(base, text, "--change"), f"--change {text}") for text in changes]
     if len(found) < 2:
         cure = "name further hardware, or a change, as --change precision=fp8"
@@ -130,13 +132,13 @@ def _refuse_missing(paths: list[str]) -> None:
         raise GenzError("no such file", where=lost, cure="check the path")
 
 
-def _refuse_twice(texts: list[str], where: str, cure: str) -> None:
+def _refuse_twice(changes: list[str]) -> None:
     """The same column twice says nothing."""
     from genzcli.errors import GenzError
 
-    twice = next((text for index, text in enumerate(texts) if text in texts[:index]), None)
+    twice = next((text for index, text in enumerate(changes) if text in changes[:index]), None)
     if twice is not None:
-        raise GenzError(f"{twice} is given twice", where=where, cure=cure)
+        raise GenzError(f"{twice} is given twice", where="--change", cure="keep one")
 
 
 def _of_files(paths: list[str], words: dict[str, Any]) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from genzcli.cli.request import Request, from_flags
 from genzcli.cli.resolve import Loaded, load, resolve
 from genzcli.cli.sweeping import column_of
+from genzcli.cli.synonyms import refuse_synonyms
 from genzcli.errors import GenzError, PlanError, nearest
 from genzcli.explore import largest, needs, size
 from genzcli.report import sizes as report
@@ -64,6 +65,7 @@ def smallest_platforms(model: str, hardware: list[str], by: str, most: int, word
             "the number of chips is what is asked for", where="--chips", cure="use --most, or leave it out"
         )
     everything = not hardware
+    _once(hardware, words)
     asked = [_request(model, name, words) for name in hardware or _shipping(model, words)]
     found, first = [], None
     for done, request in enumerate(asked):
@@ -139,7 +141,7 @@ def largest_load(model: str, hardware: list[str], word: str, words: dict[str, An
         raise PlanError(f"{word!r} is not searched for", where="--largest", cure=cure)
     _refuse_given(word, words)
     found = []
-    for name in _named(hardware):
+    for name in _named(hardware, words):
         given = {**words, word: "1"} if word == "concurrency" else words
         loaded = load(_request(model, name, given))
         found.append(report.Loaded(loaded.hardware, loaded.scenario, _largest(loaded, word)))
@@ -170,12 +172,18 @@ def _largest(loaded: Loaded, word: str) -> largest.Largest:
     return largest.largest(loaded.scenario, put, _MOST[word], loaded.chips, loaded.fixed)
 
 
-def _named(hardware: Sequence[str]) -> Sequence[str]:
+def _named(hardware: Sequence[str], words: dict[str, Any]) -> Sequence[str]:
     if not hardware:
         raise PlanError(
             "no hardware is named", where="HARDWARE", cure="name a chip or a platform, or several"
         )
+    _once(hardware, words)
     return hardware
+
+
+def _once(hardware: Sequence[str], words: dict[str, Any]) -> None:
+    cure = "name each chip or platform once"
+    refuse_synonyms("hardware", hardware, words.get("catalog") or (), "HARDWARE", cure)
 
 
 # --- how much of what ---
@@ -184,7 +192,7 @@ def _named(hardware: Sequence[str]) -> Sequence[str]:
 def needed(model: str, hardware: list[str], words: dict[str, Any]) -> Found:
     """What each platform would need."""
     found = []
-    for name in _named(hardware):
+    for name in _named(hardware, words):
         resolved = resolve(_request(model, name, words))
         if not resolved.scenario.usecase.slo:
             cure = "give --slo ttft=200ms, or a use case that has some"

@@ -13,6 +13,7 @@ from genzcli.catalog.read import read
 from genzcli.cli.question import changed, name_of, replaced
 from genzcli.cli.request import LISTS, NUMBERS, Request, from_flags, hourly
 from genzcli.cli.resolve import Loaded, load
+from genzcli.cli.synonyms import refuse_synonyms
 from genzcli.errors import GenzError, PlanError
 from genzcli.explore import axes as ranges
 from genzcli.explore.sweep import Frame, Numbers, count
@@ -267,6 +268,7 @@ def _distinct(found: list[Axis], base: Request, loaded: Loaded) -> None:
             raise PlanError(message, where=axis.where, cure="keep one")
         axes[name] = axis
         _refuse_equal(axis, loaded)
+        refuse_synonyms(axis.word, axis.texts, base.catalog, axis.where, "keep one")
     for text, where in base.set:
         path = text.partition("=")[0].strip()
         same = axes.get(column_of(paths.canonical(parts, path)))

@@ -12,6 +12,7 @@ from genzcli.engine.result import Estimate, Memory, Metrics, Phase
 from genzcli.engine.schedule.case import Case, prepare, running, storage_of
 from genzcli.engine.schedule.rounds import time_decode, time_prefill
 from genzcli.engine.schedule.timing import Timing
+from genzcli.engine.serving import served
 from genzcli.numeric import both, is_array, where
 from genzcli.spec.workload import Scenario
 from genzcli.units import show
@@ -100,6 +101,7 @@ def _overfull(scenario: Scenario, held: Memory) -> tuple[str, float, float] | No
 def _answer(case: Case, fits: Flag, legal: Flag, prefill: Timing, decode: Timing | None) -> Estimate:
     scenario = case.scenario
     timings = {"prefill": prefill} | ({} if decode is None else {"decode": decode})
+    serving = served(case, prefill, decode) if scenario.plan.batching == "continuous" else None
     return Estimate(
         scenario=scenario,
         legal=legal,
@@ -107,7 +109,8 @@ def _answer(case: Case, fits: Flag, legal: Flag, prefill: Timing, decode: Timing
         why=None,
         memory=case.memory,
         draft_memory=_draft_memory(case),
-        metrics=metrics(case, prefill, decode),
+        metrics=metrics(case, prefill, decode, serving),
+        serving=serving,
         phases={} if case.brief else {name: _phase(case, timing) for name, timing in timings.items()},
         bound=_largest(_whole(prefill, decode, scenario.usecase.output_tokens - 1)),
         concurrency=running(case),

@@ -118,6 +118,32 @@ class Metrics(Noun):
     usd_per_million_output_tokens: Number | None = ratio("rent over output", default=None)
 
 
+class Serving(Noun):
+    """Where TTFT and TPOT of a server come from: each is the sum of its parts."""
+
+    full_s: Number = quantity("s", "of TTFT: the wait for room in memory", least=0, default=0.0)
+    ahead_s: Number = quantity(
+        "s", "of TTFT: other requests' prompts ahead of one's own", least=0, default=0.0
+    )
+    running_s: Number = quantity(
+        "s", "of TTFT: rest of the pass that runs when the request comes", least=0, default=0.0
+    )
+    host_s: Number = quantity("s", "of TTFT: HTTP, tokeniser, launches of the prefill", least=0, default=0.0)
+    prefill_s: Number = quantity("s", "of TTFT: the request's own prefill", least=0)
+    step_s: Number | None = quantity(
+        "s", "of TPOT: the decode step; None at one output token", least=0, default=None
+    )
+    between_s: Number = quantity("s", "of TPOT: other requests' prompts between steps", least=0, default=0.0)
+
+    @property
+    def ttft_s(self) -> Number:
+        return self.prefill_s + self.ahead_s + self.running_s + self.host_s + self.full_s
+
+    @property
+    def tpot_s(self) -> Number | None:
+        return None if self.step_s is None else self.step_s + self.between_s
+
+
 class Estimate(Noun):
     """The answer to one scenario."""
 
@@ -132,6 +158,9 @@ class Estimate(Noun):
     metrics: Metrics = noun(Metrics, "all None when it does not fit")
     phases: Mapping[str, Phase] = nouns(
         Phase, "prefill and decode (absent at one output token); none in a brief answer"
+    )
+    serving: Serving | None = noun(
+        Serving, "what a server's TTFT and TPOT consist of; None for a static batch", default=None
     )
     bound: Number | None = other(
         "index into BOUNDS of what bounds whole requests, prefill and all steps together", default=None

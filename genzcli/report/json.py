@@ -10,7 +10,7 @@ from genzcli.engine.counts.prompts import read_tokens
 from genzcli.engine.machine.crossing import link
 from genzcli.engine.machine.energy import chip_power_w, power_basis
 from genzcli.engine.machine.formats import part_dtype
-from genzcli.engine.result import BOUNDS, Content, Estimate, Memory, OperatorTime, Phase
+from genzcli.engine.result import BOUNDS, Content, Estimate, Memory, OperatorTime, Phase, Serving
 from genzcli.report.answer import NOT_MODELLED, Answer
 from genzcli.slo import uncertain
 from genzcli.spec.dtype import PARTS
@@ -66,6 +66,7 @@ def run_document(answer: Answer) -> dict[str, Any]:
         "metrics": metrics(estimate),
         "error": error(estimate),
         "phases": {name: _phase(estimate.phases.get(name)) for name in ("prefill", "decode")},
+        "serving": None if estimate.serving is None else _serving(estimate.serving),
         "slos": [_slo(item) for item in answer.judged],
         "verdict": answer.verdict,
         "within_error": uncertain(answer.judged) if answer.judged else None,
@@ -247,6 +248,21 @@ def _phase(phase: Phase | None) -> dict[str, Any] | None:
         "flop": phase.flop,
         "energy_j": phase.energy_j,
         "operators": [operator(row, phase) for row in phase.operators],
+    }
+
+
+def _serving(parts: Serving) -> dict[str, Any]:
+    """What a server's TTFT and TPOT consist of."""
+    alone = parts.tpot_s is None
+    return {
+        "ttft": {
+            "prefill_ms": ms(parts.prefill_s),
+            "ahead_ms": ms(parts.ahead_s),
+            "running_ms": ms(parts.running_s),
+            "host_ms": ms(parts.host_s),
+            "full_ms": ms(parts.full_s),
+        },
+        "tpot": None if alone else {"step_ms": ms(parts.step_s), "between_ms": ms(parts.between_s)},
     }
 
 

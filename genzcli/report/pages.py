@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from genzcli.engine.result import BOUNDS, Memory, OperatorTime, Phase
+from genzcli.engine.result import BOUNDS, Memory, OperatorTime, Phase, Serving
 from genzcli.report.answer import NOT_MODELLED, Answer
 from genzcli.report.headline import headline
 from genzcli.report.json import drafting, largest
@@ -51,6 +51,8 @@ def _tables(answer: Answer, explain: bool) -> Iterator[Table]:
     if answer.estimate.fits:
         yield _metrics(answer)
         yield _phases(answer)
+        if answer.estimate.serving is not None:
+            yield _serving(answer.estimate.serving)
     yield _memory("Memory per chip", answer.estimate.memory)
     if len(answer.estimate.memory.contents) > 1:
         yield _contents(answer.estimate.memory)
@@ -157,6 +159,17 @@ def _phases(answer: Answer) -> Table:
         shares = (getattr(phase, f"{part}_s") / phase.time_s if phase.time_s else 0.0 for part in BOUNDS)
         rows.append((title, quantity(phase.time_s, "s"), BOUNDS[int(phase.bound)], *map(percent, shares)))
     return Table("Phases", ("phase", "time", "bound by", *BOUNDS), "lrlrrrr", tuple(rows))
+
+
+def _serving(parts: Serving) -> Table:
+    """What a request on a server waits for: the parts of its TTFT and TPOT."""
+    first = (parts.prefill_s, parts.ahead_s, parts.running_s, parts.host_s, parts.full_s)
+    rows = [("TTFT", quantity(parts.ttft_s, "s"), *(quantity(part, "s") for part in first))]
+    if parts.step_s is not None:
+        then = (quantity(parts.step_s, "s"), quantity(parts.between_s, "s"))
+        rows.append(("TPOT", quantity(parts.tpot_s, "s"), *then, NONE, NONE, NONE))
+    columns = ("of", "time", "own pass", "others' prompts", "running", "host", "full memory")
+    return Table("Server", columns, "lrrrrrr", tuple(rows))
 
 
 def _memory(title: str, held: Memory) -> Table:

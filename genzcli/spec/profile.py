@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from genzcli.spec.dtype import BITS
 from genzcli.spec.noun import (
     Noun,
     choice,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class OperatorFit(Noun):
-    """Time of one operator kind: `(Tc^p + Tm^p)^(1/p) / fill + fixed + per_k * k`.
+    """Time of one operator kind: `(Tc^p + Tm^p)^(1/p) / fill + fixed + per_k * k + per_group * groups`.
 
     Tc = FLOP / min(peak * compute_efficiency, rate), Tm = bytes / (bandwidth * memory_efficiency), where
     rows and keys round up to whole tiles: FLOP of grouped rows, FLOP and cache bytes of keys. fill =
@@ -52,6 +53,9 @@ class OperatorFit(Noun):
     corner: float = ratio("p of the smooth corner: 0.5, 1, 2, 4 or inf", above=0, default=math.inf)
     fixed_s: Number = quantity("s", "launch and tail of one kernel", least=0, default=0.0)
     per_k_s: Number = quantity("s", "times the reduction length of a GEMM", least=0, default=0.0)
+    per_group_s: Number = quantity(
+        "s", "times the problems in a grouped GEMM, the experts that are touched", least=0, default=0.0
+    )
     cache_efficiency: Number | None = ratio(
         "share of the last-level cache's bandwidth, for what stays in it; left out, nothing is taken to stay",
         above=0,
@@ -176,7 +180,7 @@ class Profile(Noun):
 
     Time of a pass = max(operators + exposed collectives, layers * layer) + step + per_sequence * B
     + per_chip [tp > 1].
-    `request`, `launch`, `burst` and `held_output` shape the queue of a server (`engine/metrics.py`).
+    `request`, `launch`, `burst` and `held_output` shape the queue of a server (`engine/serving.py`).
     """
 
     name: str = text("catalog id")
@@ -188,9 +192,9 @@ class Profile(Noun):
     )
     operators: Mapping[str, OperatorFit] = nouns(
         OperatorFit,
-        "by operator kind (gemm, attention, moe, elementwise, gather), optionally `.prefill`/`.decode`"
-        " and the format it computes in, `.fp8`, or is stored and computes in, `.int4-bf16`; `default` for"
-        " the rest",
+        "by operator kind (gemm, attention, moe, elementwise, gather), optionally `.prefill`/`.decode`,"
+        " `.fp8` it computes in, or `.int4.bf16` its weights are stored and it computes in; `default` for the"
+        " rest",
     )
     collectives: Mapping[str, CollectiveFit] = nouns(
         CollectiveFit,
@@ -245,6 +249,12 @@ class Profile(Noun):
     note: str = text("what a reader should know: fitted to what, expected error", default="")
     aliases: tuple[str, ...] = texts("other names", default=())
     sources: Mapping[str, Source] = other("citation of each number, by its path", default={})
+
+    @property
+    def storages(self) -> frozenset[tuple[str, str]]:
+        """(stored, computed) formats that it has kernels of their own for, as `moe.int4.bf16`."""
+        parts = (key.split(".") for key in self.operators)
+        return frozenset((key[1], key[2]) for key in parts if len(key) == 3 and key[1] in BITS)
 
     def is_for(self, chip: Chip) -> bool:
         """Whether it is for a chip: by its name, one of its classes, or any."""

@@ -86,6 +86,10 @@ def test_a_table_says_how_much_and_where_from(genz: Genz) -> None:
         (("nofile.yaml",), "nofile.yaml: no such file"),
         (("llama-3.1-8b", "nofile.yaml"), "nofile.yaml: no such file"),
         (("llama-3.1-8b", "h100-sxm", "h100-sxm"), "h100-sxm is given twice"),
+        (
+            ("llama-3.1-8b", "h100", "H100_SXM_80GB"),
+            "HARDWARE: h100 and H100_SXM_80GB are the same, h100-sxm; ",
+        ),
         ((*ASK, "--change", "batch=1;batch=2"), "batch is changed twice"),
         ((*ASK, "--change", "batch=2", "--change", "batch=2"), "batch=2 is given twice"),
         ((*ASK, "--change", "bogus=1"), "error: --change bogus=1: there is no 'bogus'"),

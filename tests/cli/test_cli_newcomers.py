@@ -330,3 +330,23 @@ def test_how_a_plan_was_chosen_is_said_by_the_rule(genz: Genz) -> None:
     )
     assert "miss fewest objectives" in missed
     assert "lowest E2E of" in met and "miss" not in met
+
+
+def test_a_blank_beside_energy_and_cost_is_explained(genz: Genz) -> None:
+    """Nobody publishes a TPU's power, nor rents out a Groq chip by the hour."""
+
+    def lacks(*words: str) -> list[str]:
+        return [
+            said
+            for said in genz("run", "llama-3.1-8b", *words, "--json").json["assumptions"]
+            if " known (" in said
+        ]
+
+    assert lacks("h100-sxm") == []
+    assert lacks("tpu-v5e", "-n", "4") == ["no power of tpu-v5e known (give --set power)"]
+    assert lacks("tpu-v5e", "-n", "4", "--set", "power=200W") == []
+    assert lacks("groqrack") == ["no rent of groq-lpu known (give --price)"]
+    assert lacks("groqrack", "--price", "1") == []
+    assert lacks("inferentia2", "--set", "price=null") == [
+        "no power and no rent of inferentia2 known (give --set power, --price)"
+    ]

@@ -155,6 +155,11 @@ def test_a_long_sweep_is_blocks_that_join(genz: Genz, monkeypatch: pytest.Monkey
         (("--over", "batch=1,2", "--over", "concurrency=1,2"), "swept twice"),
         (("--over", "no.such.path=1,2"), "no.such.path"),
         (("--over", "hardware=h100-sxm,nothing"), "hardware"),
+        (
+            ("--over", "hardware=h100-sxm,l40s,h100"),
+            "--over hardware: h100-sxm and h100 are the same; keep one",
+        ),
+        (("--over", "model=gemma-2-2b,google/gemma-2-2b"), "are the same; keep one"),
         (("--over", "tp=1,2", "--where", "ttft<3"), "there is no column 'ttft'"),
         (("--over", "tp=1,2", "--where", "ttft_ms"), "is no test"),
         (("--over", "tp=1,2", "--where", "model<x"), "model is text, not a number"),

@@ -43,7 +43,7 @@ def norms(block: Block, d_model: Number, tokens: Number, shard: Shard, options: 
     Fused, one kernel a norm reads the stream and the residual and writes both: 4 D a token. Apart,
     the norm moves 2 D and the add 3 D. Sequence parallelism gives each chip 1/tp of the tokens.
     """
-    values = block.norms * tokens * d_model
+    values = tokens * (block.norms * d_model)
     if shard.sp:
         values = values / shard.tp
     # Sum with the residual, square and sum, scale by the norm and by a weight.

@@ -50,11 +50,10 @@ def mlp(
     """Up (and gate) fused in one GEMM, the activation function, down."""
     front = 2 if gated else 1
     inner = d_ff / shard.tp
+    inside = tokens * inner
     return (
         linear(f"{name}up", tokens, d_model, front * inner, shard.size),
-        elementwise(
-            f"{name}activation", tokens * inner * (front + 1), shard.size, work=activated(tokens * inner)
-        ),
+        elementwise(f"{name}activation", inside * (front + 1), shard.size, work=activated(inside)),
         linear(f"{name}down", tokens, inner, d_model, shard.size).replace(sends=sends),
     )
 
@@ -162,7 +161,7 @@ def experts(
             "experts activation",
             inside * (front + 1),
             shard.size,
-            idle * inner * (front + 1),
+            idle * (inner * (front + 1)),
             work=activated(inside),
         ),
         grouped("experts down", load, inner, width, shard, idle).replace(sends=back),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genzcli.engine.counts.ops import Operator
 from genzcli.engine.machine.systolic import cycles
-from genzcli.numeric import ceil, clip, corner, is_array, maximum, minimum, where
+from genzcli.numeric import any_true, ceil, clip, corner, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Chip, Systolic, Vector
 from genzcli.spec.noun import Noun, noun, ratio, text
 from genzcli.spec.profile import OperatorFit, Profile
@@ -54,7 +54,7 @@ class Rates(Noun):
     """
 
     dtype: str = text("format that matrix products run in")
-    stored: str = text("format of their weights, where that is another one", default="")
+    stored: str = text("format of the weights, where it is another", default="")
     flop_per_s: Number = ratio("dense peak in that format")
     weights: Number = ratio("seconds a byte of weights")
     kv: Number = ratio("seconds a byte of the cache")
@@ -170,15 +170,12 @@ _PARTS = ("compute", "memory", "network", "overhead", "busy_compute", "busy_memo
 
 
 def fit_for(profile: Profile, kind: str, phase: str, dtype: str, stored: str = "") -> OperatorFit:
-    """The most specific calibration: kind.phase.format, kind.phase, kind.format, kind, default.
-
-    Weights that are stored in another format than the products run in have kernels of their own: for them
-    the format is `stored-dtype`, as in moe.int4-bf16, before `dtype`.
-    """
+    """The most specific calibration: kind.stored.dtype where weights are stored in a format of their own,
+    then kind.phase.dtype, kind.phase, kind.dtype, kind, default."""
     fits = profile.operators
-    words = (f"{stored}-{dtype}", dtype) if stored else (dtype,)
-    both = f"{kind}.{phase}"
-    for key in (*(f"{both}.{word}" for word in words), both, *(f"{kind}.{word}" for word in words), kind):
+    if stored and (own := fits.get(f"{kind}.{stored}.{dtype}")) is not None:
+        return own
+    for key in (f"{kind}.{phase}.{dtype}", f"{kind}.{phase}", f"{kind}.{dtype}", kind, "default"):
         if key in fits:
             return fits[key]
     return fits.get("default", _IDEAL)
@@ -311,16 +308,15 @@ def _memory_s(operator: Operator, kv: Number, rates: Rates, fit: OperatorFit) ->
 
 
 def time(operator: Operator, rates: Rates) -> Parts:
-    """`T = (Tc^p + Tm^p)^(1/p) / fill + t_op + c k`, all of the roofline's time booked on what bounds it.
+    """`T = (Tc^p + Tm^p)^(1/p) / fill + t_op + c k + g groups`, all of the roofline's time on what bounds it.
 
     Tc = FLOP / min(peak eff_c, rate), Tm = sum over tensors of bytes x seconds a byte / eff_m. With p = inf
     this is the GenZ paper's equation 1. `OperatorFit` says what tiles, fill and cache add. On a systolic
     chip a GEMM takes no less than its array's cycles, and nothing less than its work on vector units, where
     these are known. Decode attention that is not split (`Unsplit`) has constants of its own.
     """
-    usual = _under(
-        operator, rates, fit_for(rates.profile, operator.kind, rates.phase, rates.dtype, rates.stored)
-    )
+    fit = fit_for(rates.profile, operator.kind, rates.phase, rates.dtype, rates.stored)
+    usual = _under(operator, rates, fit)
     rule = rates.profile.unsplit
     if rule is None or operator.kind != "attention" or rates.phase != "decode":
         return usual
@@ -341,6 +337,13 @@ def _compute_s(operator: Operator, flop: Number, vector: Number, rates: Rates, f
     return compute if fit.vector_efficiency is None else compute + vector / fit.vector_efficiency
 
 
+def _longer(compute: Number, vector: Number) -> Number:
+    """The larger of two times, of which one is often a plain 0: no pass over the other's array then."""
+    if not is_array(vector) and vector == 0:
+        return compute
+    return vector if not is_array(compute) and compute == 0 else maximum(compute, vector)
+
+
 def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 1.0) -> Parts:
     """The time under one set of constants, where the cache is read `slower` times as slowly."""
     flop, kv = _whole_tiles(operator, fit)
@@ -355,17 +358,20 @@ def _under(operator: Operator, rates: Rates, fit: OperatorFit, slower: Number = 
     if fit.lanes is not None:
         both = both / _fill(operator, fit, fit.lanes)
     bound = False if moves else compute > memory
-    if rates.array is not None or rates.vector is not None:
-        least = vector
-        if rates.array is not None:
-            least = maximum(vector, array_s(operator, rates.array, rates.flop_per_s))
+    least = vector
+    if rates.array is not None:
+        least = maximum(vector, array_s(operator, rates.array, rates.flop_per_s))
+    if any_true(least > memory):  # mostly it is not, and nothing changes
         bound = maximum(compute, least) > memory
         both = maximum(both, least)
+    overhead = fit.fixed_s + fit.per_k_s * operator.reduction
+    if operator.groups is not None:
+        overhead = overhead + fit.per_group_s * operator.groups
     return Parts(
         compute=where(bound, both, 0.0),
         memory=where(bound, 0.0, both),
-        overhead=fit.fixed_s + fit.per_k_s * operator.reduction,
-        busy_compute=compute if rates.vector is None else maximum(compute, vector),
+        overhead=overhead,
+        busy_compute=_longer(compute, vector),
         busy_memory=memory,
         flop=operator.flop,
     )

@@ -169,7 +169,7 @@ def _setting(
             flash=plan.flash,
             fused=plan.fused,
         ),
-        speeds=_speeds(plan, chip, dtype),
+        speeds=_speeds(scenario, chip, dtype),
         overlap=plan.overlap,
         away=_away(scenario, dtype),
         explain=explain,
@@ -199,17 +199,20 @@ def _away(scenario: Scenario, dtype: str) -> Away | None:
     )
 
 
-def _speeds(plan: Plan, chip: Chip, dtype: str) -> dict[str, Speed]:
-    """Parts that do not compute in `dtype` at its dense peak, or are stored otherwise than they compute."""
+def _speeds(scenario: Scenario, chip: Chip, dtype: str) -> dict[str, Speed]:
+    """Parts that do not compute in `dtype` at its dense peak: in a wider format, or with sparse weights; and
+    those whose kernels the calibration tells apart by the format of their weights."""
+    plan, told = scenario.plan, scenario.profile.storages
     dtypes = {part: formats.part_dtype(plan, chip, part) for part in (*PARTS, "kernel")}
     dtypes["lora"] = formats.adapter_dtype(plan, chip)
     dtypes["indexer"] = formats.index_dtype(plan, chip)
     speeds: dict[str, Speed] = {}
     for part, own in dtypes.items():
         faster = formats.sparse_speedup(plan, chip, own) if part in _SPARSE else 1.0
-        stored = base(plan.precision.stored(part)) if part in PARTS else own
-        if own != dtype or faster != 1 or stored != own:
-            speeds[part] = Speed(own, chip.peaks[own] * faster, "" if stored == own else stored)
+        stored = base(plan.precision.stored(part)) if told and part in PARTS else ""
+        stored = stored if (stored, own) in told else ""
+        if own != dtype or faster != 1 or stored:
+            speeds[part] = Speed(own, chip.peaks[own] * faster, stored)
     return speeds
 
 

@@ -16,7 +16,7 @@ from genzcli.engine.machine.exchange import exchange
 from genzcli.engine.machine.network import Group, Route
 from genzcli.engine.machine.roofline import Parts, Rates, joined
 from genzcli.engine.result import OperatorTime
-from genzcli.numeric import is_array, maximum, minimum, same, where
+from genzcli.numeric import both, is_array, maximum, minimum, same, where
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Block, Model
 from genzcli.spec.noun import Noun, flag, noun, other, ratio
@@ -39,7 +39,7 @@ class Speed(NamedTuple):
 
     dtype: str
     flop_per_s: Number
-    stored: str  # empty where that is the format they compute in
+    stored: str  # format of the weights, where a calibration tells it apart
 
 
 class Setting(Noun):
@@ -231,13 +231,14 @@ def step_parts(setting: Setting, sequences: Number) -> Parts:
 
 
 def launches(setting: Setting, stages: tuple[Stage, ...], seen: Number = 0) -> Number:
-    """Operators of a prefill through all stages, embedding and head included: what a host launches.
+    """Operators and collectives of a prefill through all stages, embedding and head included: what a host
+    launches.
 
     `seen` tokens are under cross-attention.
     """
     model, shard, options = setting.model, setting.shard, setting.options
     token, look = Prefill(sequences=1, new=1, past=0), Look(tokens=1, sequences=1, seen=1, fresh=1)
-    total: Number = 2
+    total = _kernels(setting, blocks.embed(model, 1, shard)) + _kernels(setting, blocks.head(model, 1, shard))
     for stage in stages:
         for name, repeat in stage.layers.items():
             block = model.blocks[name]
@@ -245,8 +246,16 @@ def launches(setting: Setting, stages: tuple[Stage, ...], seen: Number = 0) -> N
             after = blocks.after_kernel(block, model.d_model, 1, shard, options)
             inside = blocks.kernels(block, token, shard, options)
             across = blocks.across(block, model.d_model, look, shard)
-            each = len(before) + len(inside) + len(across) + len(after)
+            each = sum((_kernels(setting, item) for item in (*before, *inside, *across, *after)), 0)
             total = total + each * repeat * stage.repeat * awake(block, seen)
+    return total
+
+
+def _kernels(setting: Setting, operator: Operator) -> Number:
+    """The operator's own kernel, and one for each collective that sends something."""
+    total: Number = 1
+    for sent in operator.sends:
+        total = total + where(both(sent.bytes > 0, setting.group(sent.group).size > 1), 1, 0)
     return total
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.errors import GenzError, shortened
 from genzcli.explore.validate.kind import Row, Setting
-from genzcli.spec.dtype import Precision
+from genzcli.spec.dtype import Precision, base
 
 if TYPE_CHECKING:
     from genzcli.spec.hardware import Platform
@@ -108,6 +108,10 @@ def _folded(tp: int, dp: int, ep: int) -> tuple[int, int, int]:
     return (tp, 1, ep // dp) if ep % dp == 0 else (tp, dp, ep)
 
 
+#: The word of a row, and the formats in which a model's experts may be published under it.
+_PUBLISHED = {"fp4": ("fp4", "mxfp4"), "mxfp4": ("fp4", "mxfp4"), "int4": ("int4",)}
+
+
 def precision(word: str, model: Model, *, server: bool, fp8_cache: bool) -> Precision:
     """The formats that a row's one word stands for.
 
@@ -115,8 +119,8 @@ def precision(word: str, model: Model, *, server: bool, fp8_cache: bool) -> Prec
     weights). Models published in a format of 4 bits keep what they publish in it.
     """
     own = model.precision
-    if word in ("fp4", "mxfp4") and own is not None and own.experts in ("fp4", "mxfp4"):
-        return own.replace(kv="fp8" if server else own.kv, compute="fp4")
+    if own is not None and base(own.experts) in _PUBLISHED.get(word, ()):
+        return own.replace(kv="fp8" if server else own.kv, compute="fp4" if word != "int4" else own.compute)
     found = Precision.of("w4a16" if word == "int4" else word)
     if not server or word not in ("fp4", "int4", "fp8"):
         return found
