@@ -110,7 +110,7 @@ def test_experts_stored_in_four_bits(name: str, dtype: str, rows: int, few: floa
 def test_formats_do_not_share_constants(name: str, worse: float) -> None:
     """Under the constants of 16-bit experts, MXFP4 ones come out several times as far off."""
     shared = profile("kernels", name)
-    plain = {key: fit for key, fit in shared.operators.items() if not key.endswith("-bf16")}
+    plain = {key: fit for key, fit in shared.operators.items() if not key.endswith(".bf16")}
     without = list(logs("moe", name, shared.replace(operators=plain), lambda row: "mxfp4" in row["dtype"]))
     assert error(without) > worse * error(found("moe", name, dtype="w4a16_mxfp4"))
 

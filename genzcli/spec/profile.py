@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from genzcli.spec.dtype import BITS
 from genzcli.spec.noun import (
     Noun,
     choice,
@@ -191,9 +192,9 @@ class Profile(Noun):
     )
     operators: Mapping[str, OperatorFit] = nouns(
         OperatorFit,
-        "by operator kind (gemm, attention, moe, elementwise, gather), optionally `.prefill`/`.decode`"
-        " and the format it computes in, `.fp8`, or is stored and computes in, `.int4-bf16`; `default` for"
-        " the rest",
+        "by operator kind (gemm, attention, moe, elementwise, gather), optionally `.prefill`/`.decode`,"
+        " `.fp8` it computes in, or `.int4.bf16` its weights are stored and it computes in; `default` for the"
+        " rest",
     )
     collectives: Mapping[str, CollectiveFit] = nouns(
         CollectiveFit,
@@ -252,9 +253,10 @@ class Profile(Noun):
     hides: bool = other("a built-in entry has this name too", default=False)
 
     @property
-    def storages(self) -> frozenset[str]:
-        """Formats by storage that it has kernels of their own for, as the `int4-bf16` of `moe.int4-bf16`."""
-        return frozenset(word for key in self.operators if "-" in (word := key.rpartition(".")[2]))
+    def storages(self) -> frozenset[tuple[str, str]]:
+        """(stored, computed) formats that it has kernels of their own for, as `moe.int4.bf16`."""
+        parts = (key.split(".") for key in self.operators)
+        return frozenset((key[1], key[2]) for key in parts if len(key) == 3 and key[1] in BITS)
 
     def is_for(self, chip: Chip) -> bool:
         """Whether it is for a chip: by its name, one of its classes, or any."""

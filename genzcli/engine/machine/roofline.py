@@ -170,15 +170,12 @@ _PARTS = ("compute", "memory", "network", "overhead", "busy_compute", "busy_memo
 
 
 def fit_for(profile: Profile, kind: str, phase: str, dtype: str, stored: str = "") -> OperatorFit:
-    """The most specific calibration: kind.phase.format, kind.phase, kind.format, kind, default.
-
-    Weights that are stored in another format than the products run in have kernels of their own: for them
-    the format is `stored-dtype`, as in moe.int4-bf16, before `dtype`.
-    """
+    """The most specific calibration: kind.stored.dtype where weights are stored in a format of their own,
+    then kind.phase.dtype, kind.phase, kind.dtype, kind, default."""
     fits = profile.operators
-    words = (f"{stored}-{dtype}", dtype) if stored else (dtype,)
-    both = f"{kind}.{phase}"
-    for key in (*(f"{both}.{word}" for word in words), both, *(f"{kind}.{word}" for word in words), kind):
+    if stored and (own := fits.get(f"{kind}.{stored}.{dtype}")) is not None:
+        return own
+    for key in (f"{kind}.{phase}.{dtype}", f"{kind}.{phase}", f"{kind}.{dtype}", kind, "default"):
         if key in fits:
             return fits[key]
     return fits.get("default", _IDEAL)

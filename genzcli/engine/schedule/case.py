@@ -210,7 +210,7 @@ def _speeds(scenario: Scenario, chip: Chip, dtype: str) -> dict[str, Speed]:
     for part, own in dtypes.items():
         faster = formats.sparse_speedup(plan, chip, own) if part in _SPARSE else 1.0
         stored = base(plan.precision.stored(part)) if told and part in PARTS else ""
-        stored = stored if f"{stored}-{own}" in told else ""
+        stored = stored if (stored, own) in told else ""
         if own != dtype or faster != 1 or stored:
             speeds[part] = Speed(own, chip.peaks[own] * faster, stored)
     return speeds

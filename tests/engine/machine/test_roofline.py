@@ -95,9 +95,9 @@ class TestExpertsOnTheirOwn:
 
     def test_int4_experts_in_bf16_have_constants_of_their_own(self) -> None:
         """Four-bit experts at half the bandwidth: 1 MB takes 2 us instead of 1; others keep theirs."""
-        fits = {"moe": OperatorFit(), "moe.int4-bf16": OperatorFit(memory_efficiency=0.5)}
+        fits = {"moe": OperatorFit(), "moe.int4.bf16": OperatorFit(memory_efficiency=0.5)}
         profile = Profile(name="p", stack="s", operators=fits)
-        assert profile.storages == {"int4-bf16"}
+        assert profile.storages == {("int4", "bf16")}
         kernel = Operator(name="m", kind="moe", weight_bytes=1e6, groups=1)
         plain = rates(OperatorFit()).replace(profile=profile)
         for stored, dtype, expected in (("", "bf16", 1), ("int4", "bf16", 2), ("int4", "fp8", 1)):
@@ -224,9 +224,7 @@ class TestFormats:
         stack="s",
         operators={
             name: OperatorFit(fixed_s=place * 1e-6)
-            for place, name in enumerate(
-                ("default", "moe", "moe.bf16", "moe.int4-bf16", "moe.decode", "moe.decode.int4-bf16")
-            )
+            for place, name in enumerate(("default", "moe", "moe.bf16", "moe.int4.bf16", "moe.decode"))
         },
     )
 
@@ -240,7 +238,7 @@ class TestFormats:
             ("moe", "prefill", "bf16", "int4", 3),
             ("moe", "prefill", "int4", "", 1),
             ("moe", "decode", "bf16", "mxfp4", 4),
-            ("moe", "decode", "bf16", "int4", 5),
+            ("moe", "decode", "bf16", "int4", 3),
         ],
     )
     def test_the_most_specific_one(self, kind: str, phase: str, dtype: str, stored: str, place: int) -> None:
