@@ -125,8 +125,12 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _plain(arguments: list[str]) -> list[str]:
-    """`genz help sweep` and `genz version` as the flags they stand for."""
+    """`genz help sweep` and `genz version` as the flags they stand for; `genz whatif` is compare."""
     match arguments:
+        case ["whatif", *rest]:
+            return ["compare", *rest]
+        case ["help", "whatif"]:
+            return ["compare", "--help"]
         case ["version"]:
             return ["--version"]
         case ["help", *rest]:

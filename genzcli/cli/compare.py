@@ -34,7 +34,7 @@ def compare(
     """Several platforms or changes side by side, with what differs.
 
     Every further platform, every --change, and every scenario of a file is a column. The exit code is 0
-    whatever the verdicts; 2 for bad input.
+    whatever the verdicts; 2 for bad input. `genz whatif` is the same command.
 
     \b
     Examples:

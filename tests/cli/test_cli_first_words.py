@@ -269,3 +269,9 @@ def test_the_first_page_has_lines_that_run(genz: Genz) -> None:
     lines = [line.split() for line in genz("--help").out.splitlines() if line.startswith("    genz ")]
     assert [words[1] for words in lines] == ["run", "compare", "size"]
     assert all(genz(*words[1:], "--json").code in (0, 1) for words in lines)
+
+
+def test_what_if_is_a_word_for_compare(genz: Genz) -> None:
+    words = ("llama-3.1-8b", "h100-sxm", "--change", "precision=fp8", "--json")
+    assert genz("whatif", *words).out == genz("compare", *words).out
+    assert genz("help", "whatif").out == genz("compare", "--help").out
