@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from genzcli.cli.request import from_flags
-from genzcli.cli.resolve import load, resolve
+from genzcli.cli.asking.request import from_flags
+from genzcli.cli.asking.resolve import load, resolve
 from genzcli.engine.estimate import estimate
 from genzcli.engine.result import Metrics
 from genzcli.errors import GenzError

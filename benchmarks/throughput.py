@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genzcli.cli.evaluate import evaluate
-from genzcli.cli.request import from_flags
-from genzcli.cli.resolve import Resolved, load, resolve
+from genzcli.cli.asking.evaluate import evaluate
+from genzcli.cli.asking.request import from_flags
+from genzcli.cli.asking.resolve import Resolved, load, resolve
 from genzcli.errors import GenzError
 from genzcli.explore.sweep import Block, Frame, Numbers, blocks, listed, together
 from genzcli.spec.workload import Scenario

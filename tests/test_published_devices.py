@@ -11,8 +11,8 @@ import pytest
 from test_measured_platforms import benchmark
 
 from genzcli.catalog.load import Catalog
-from genzcli.cli.request import from_flags
-from genzcli.cli.resolve import resolve
+from genzcli.cli.asking.request import from_flags
+from genzcli.cli.asking.resolve import resolve
 from genzcli.engine.estimate import estimate
 from genzcli.engine.result import Estimate
 

@@ -151,7 +151,7 @@ def complain(text: str) -> Exit:
 
 def _usage(error: Any, arguments: Sequence[str]) -> str:
     """A usage error as `place: what; cure`."""
-    from genzcli.cli.hints import cure
+    from genzcli.cli.asking.hints import cure
 
     context = error.ctx
     path = context.command_path if context is not None else "genz"

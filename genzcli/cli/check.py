@@ -50,7 +50,7 @@ def command(
       genz check chat.yaml --format junit > report.xml
     """
     from genzcli.cli.app import complain
-    from genzcli.cli.evaluate import exit_code
+    from genzcli.cli.asking.evaluate import exit_code
     from genzcli.cli.exits import Exit, lenient, worst
     from genzcli.cli.streams import emit, say
 
@@ -88,9 +88,9 @@ def _once(files: list[str]) -> None:
 
 def _answers(file: str, catalogs: tuple[str, ...], kind: str) -> list[Result]:
     """Every scenario of a file; one that is bad does not stop the others."""
-    from genzcli.cli.evaluate import evaluate
-    from genzcli.cli.resolve import resolve
-    from genzcli.cli.scenarios import read_file
+    from genzcli.cli.asking.evaluate import evaluate
+    from genzcli.cli.asking.resolve import resolve
+    from genzcli.cli.asking.scenarios import read_file
     from genzcli.errors import GenzError
 
     shown = "stdin" if file == "-" else file

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from genzcli.cli.asking.question import asks
 from genzcli.cli.formats import Format, Json, Quiet, chosen
-from genzcli.cli.question import asks
 
 
 def compare(
@@ -57,8 +57,8 @@ def _columns(
     model: str, hardware: list[str], changes: list[str], fit: bool, words: dict[str, Any]
 ) -> list[Any]:
     """The answers under their names; one that cannot be asked fails the whole."""
-    from genzcli.cli.evaluate import evaluate
-    from genzcli.cli.resolve import resolve
+    from genzcli.cli.asking.evaluate import evaluate
+    from genzcli.cli.asking.resolve import resolve
     from genzcli.errors import GenzError
     from genzcli.report.difference import Column
 
@@ -81,8 +81,8 @@ def _columns(
 
 def _fitting(resolved: Any) -> Any:
     """The answer on the fewest chips that hold it; None where no number of them does."""
-    from genzcli.cli.evaluate import evaluate
-    from genzcli.cli.resolve import resolve
+    from genzcli.cli.asking.evaluate import evaluate
+    from genzcli.cli.asking.resolve import resolve
     from genzcli.explore.cure import smallest_chips
 
     found = smallest_chips(resolved.scenario, resolved.fixed)
@@ -93,10 +93,10 @@ def _fitting(resolved: Any) -> Any:
 
 def _questions(model: str, hardware: list[str], changes: list[str], words: dict[str, Any]) -> list[Any]:
     """(name, request, place) of each column: the first is what the others are compared with."""
-    from genzcli.cli.question import changed
-    from genzcli.cli.request import from_flags
-    from genzcli.cli.scenarios import is_scenario
-    from genzcli.cli.synonyms import refuse_synonyms
+    from genzcli.cli.asking.question import changed
+    from genzcli.cli.asking.request import from_flags
+    from genzcli.cli.asking.scenarios import is_scenario
+    from genzcli.cli.asking.synonyms import refuse_synonyms
     from genzcli.errors import GenzError
 
     _refuse_missing([model, *hardware])
@@ -142,7 +142,7 @@ def _refuse_twice(changes: list[str]) -> None:
 
 
 def _of_files(paths: list[str], words: dict[str, Any]) -> list[Any]:
-    from genzcli.cli.scenarios import read_file
+    from genzcli.cli.asking.scenarios import read_file
     from genzcli.errors import GenzError
 
     given = [word for word, value in words.items() if value and word != "catalog"]

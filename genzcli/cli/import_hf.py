@@ -123,7 +123,7 @@ def _stdin(stream: object) -> str:
 
 
 def _write(text: str, path: str, source: str) -> None:
-    from genzcli.cli.save import to_file
+    from genzcli.cli.asking.save import to_file
 
     inputs = (source, os.path.join(source, "config.json"))
     to_file(text, path, "--output", inputs)

@@ -67,7 +67,7 @@ def command(
       genz sweep llama-3.1-70b 8xh100 --over batch=1..128 --format ndjson | genz plot - --x batch
       genz plot docs/examples/trade-off.yaml --pareto
     """
-    from genzcli.cli.plotting import Wanted, chart, rows
+    from genzcli.cli.many.plotting import Wanted, chart, rows
     from genzcli.cli.streams import emit, say
 
     form = None if out is None else _form(out)
@@ -98,7 +98,7 @@ def _form(path: str) -> str:
 
 def _picture(drawn: Chart, path: str, form: str) -> None:
     """Draw into a file, or say which extra is missing."""
-    from genzcli.cli.engines import missing
+    from genzcli.cli.many.engines import missing
     from genzcli.errors import GenzError
 
     try:

@@ -247,10 +247,10 @@ def command(
       genz run llama-3.1-8b h100-sxm --set memory.hbm.bandwidth=*2
     """
     words = dict(locals())  # before any other name is bound: exactly the parameters
-    from genzcli.cli.evaluate import evaluate, exit_code
+    from genzcli.cli.asking.evaluate import evaluate, exit_code
+    from genzcli.cli.asking.request import from_flags
+    from genzcli.cli.asking.resolve import resolve
     from genzcli.cli.exits import lenient
-    from genzcli.cli.request import from_flags
-    from genzcli.cli.resolve import resolve
     from genzcli.cli.streams import emit, say
 
     kind = chosen(format, json)
@@ -260,7 +260,7 @@ def command(
         for text in answer.no_effect:
             say(f"genz: note: no effect: {text}")
     if save is not None:
-        from genzcli.cli.save import write
+        from genzcli.cli.asking.save import write
 
         write(resolved, save)
     if save == "-":

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from genzcli.cli.asking.question import asks
 from genzcli.cli.formats import Format, Json, Quiet, chosen
-from genzcli.cli.question import asks
 
 
 def sensitivity(
@@ -34,10 +34,10 @@ def sensitivity(
       genz sensitivity llama-3.1-70b h100-sxm -n 8
       genz sensitivity mixtral-8x7b hgx-h100 -b 64 --by cost --top 10
     """
-    from genzcli.cli.evaluate import evaluate
+    from genzcli.cli.asking.evaluate import evaluate
+    from genzcli.cli.asking.request import from_flags
+    from genzcli.cli.asking.resolve import resolve
     from genzcli.cli.exits import Exit
-    from genzcli.cli.request import from_flags
-    from genzcli.cli.resolve import resolve
     from genzcli.cli.streams import emit
     from genzcli.explore.sensitivity import Sensitivity
     from genzcli.explore.sensitivity import sensitivity as find

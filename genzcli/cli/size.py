@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from genzcli.cli.asking.question import asks
 from genzcli.cli.formats import Format, Json, Quiet, chosen
-from genzcli.cli.question import asks
 
 
 def size(
@@ -52,7 +52,7 @@ def size(
       genz size llama-3.1-70b h100-sxm -n 8 -u chat --largest concurrency
       genz size llama-3.1-70b h100-sxm -n 8 -u chat --needs
     """
-    from genzcli.cli import sizing
+    from genzcli.cli.many import sizing
     from genzcli.cli.streams import emit
 
     kind = chosen(format, json)

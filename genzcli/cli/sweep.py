@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+from genzcli.cli.asking.question import asks
 from genzcli.cli.formats import Quiet, chosen
 from genzcli.cli.help import OUTPUT
-from genzcli.cli.question import asks
 
 FORMATS = ("table", "csv", "ndjson", "json", "markdown", "parquet")
 
@@ -99,9 +99,9 @@ def sweep(
       genz sweep llama-3.1-8b h100-sxm --over batch=1..512/+1 --over input=1..9000/+9 --jobs 8 --format ndjson
       genz sweep docs/studies/scaling-prefill.yaml --format csv
     """
-    from genzcli.cli.parts import Workers
-    from genzcli.cli.rows import Kept, write
-    from genzcli.cli.sweeping import plan_of
+    from genzcli.cli.many.parts import Workers
+    from genzcli.cli.many.rows import Kept, write
+    from genzcli.cli.many.sweeping import plan_of
 
     kind = chosen(format, json, FORMATS)
     kept = Kept(tuple(where or ()), sort, top, pareto, columns)

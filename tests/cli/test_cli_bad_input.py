@@ -144,7 +144,7 @@ def test_a_directory_and_what_cannot_be_read(genz: Genz, tmp_path: Path) -> None
 
 
 def test_a_defect_is_shown_and_is_no_verdict(genz: Genz, monkeypatch: pytest.MonkeyPatch) -> None:
-    import genzcli.cli.evaluate as room
+    import genzcli.cli.asking.evaluate as room
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a defect")

@@ -107,9 +107,9 @@ def test_words_beside_scenario_files_are_refused(genz: Genz, tmp_path: Path) -> 
 
 
 def test_equal_answers_have_no_shift(genz: Genz) -> None:
-    from genzcli.cli.evaluate import evaluate
-    from genzcli.cli.request import Request
-    from genzcli.cli.resolve import resolve
+    from genzcli.cli.asking.evaluate import evaluate
+    from genzcli.cli.asking.request import Request
+    from genzcli.cli.asking.resolve import resolve
 
     answer = evaluate(resolve(Request("llama-3.1-8b", "h100-sxm")))
     assert shifts(answer, Column("again", answer).answer) == []

@@ -12,8 +12,8 @@ import pytest
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.spelling import _STORED, squeezed
 from genzcli.cli.app import COMMANDS
+from genzcli.cli.asking.hints import _ELSEWHERE
 from genzcli.cli.help import OUTPUT, SECTIONS, USED
-from genzcli.cli.hints import _ELSEWHERE
 from genzcli.spec.dtype import Precision
 
 Genz = Callable[..., Any]

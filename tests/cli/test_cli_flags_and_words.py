@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from genzcli.cli import run
 from genzcli.cli.app import run as genz
-from genzcli.cli.request import LISTS, Request
+from genzcli.cli.asking.request import LISTS, Request
 
 #: How to answer, not what is asked.
 OUTPUT = {"catalog", "save", "format", "json", "explain", "quiet", "exit_zero"}

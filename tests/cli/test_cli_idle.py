@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genzcli.cli.request import Request
+from genzcli.cli.asking.request import Request
 
 Genz = Callable[..., Any]
 RUN = ("run", "llama-3.1-8b", "h100-sxm")

@@ -38,7 +38,7 @@ def test_a_word_of_precision_is_what_the_spec_says(genz: Genz, word: str) -> Non
 
 
 def test_the_help_of_precision_names_every_format_and_every_tensor(genz: Genz) -> None:
-    from genzcli.cli.request import TENSORS
+    from genzcli.cli.asking.request import TENSORS
 
     words = " ".join(genz("run", "--help").out.split())
     assert all(name in words for name in (*PLAIN, "w4a16", "w8a16"))

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from genz_process import ROOT
 
-from genzcli.cli import rows as written
-from genzcli.cli.engines import engine
+from genzcli.cli.many import rows as written
+from genzcli.cli.many.engines import engine
 from genzcli.errors import GenzError
 
 Genz = Callable[..., Any]

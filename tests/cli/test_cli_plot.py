@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from genz_process import process
 
-from genzcli.cli.plotting import Wanted, chart, parsed
+from genzcli.cli.many.plotting import Wanted, chart, parsed
 
 Genz = Callable[..., Any]
 SWEEP = ("sweep", "llama-3.1-8b", "--over", "hardware=h100-sxm,l40s", "--over", "batch=1..256")

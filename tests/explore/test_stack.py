@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from genzcli.catalog.load import Catalog
-from genzcli.cli.request import from_flags
-from genzcli.cli.resolve import load
+from genzcli.cli.asking.request import from_flags
+from genzcli.cli.asking.resolve import load
 from genzcli.errors import GenzError
 from genzcli.explore.stack import Structures, stacked
 from genzcli.explore.sweep import Frame, Numbers, blocks, count, together

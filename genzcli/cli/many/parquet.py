@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from genzcli.cli.engines import missing
+from genzcli.cli.many.engines import missing
 from genzcli.cli.streams import Undivided
 from genzcli.errors import GenzError
 

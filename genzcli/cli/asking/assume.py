@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from genzcli.cli.request import Request
-from genzcli.cli.resolve import Resolved
+from genzcli.cli.asking.request import Request
+from genzcli.cli.asking.resolve import Resolved
 from genzcli.engine.counts.prompts import read_tokens
 from genzcli.engine.counts.speculation import MTP, drafter, round_tokens, verified
 from genzcli.engine.machine.crossing import link

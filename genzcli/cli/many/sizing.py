@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from genzcli.cli.request import Request, from_flags
-from genzcli.cli.resolve import Loaded, load, resolve
-from genzcli.cli.sweeping import column_of
-from genzcli.cli.synonyms import refuse_synonyms
+from genzcli.cli.asking.request import Request, from_flags
+from genzcli.cli.asking.resolve import Loaded, load, resolve
+from genzcli.cli.asking.synonyms import refuse_synonyms
+from genzcli.cli.many.sweeping import column_of
 from genzcli.errors import GenzError, PlanError, nearest
 from genzcli.explore import largest, needs, size
 from genzcli.report import sizes as report

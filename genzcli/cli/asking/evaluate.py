@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from genzcli import slo
-from genzcli.cli.assume import assumptions
+from genzcli.cli.asking.assume import assumptions
+from genzcli.cli.asking.idle import idle
+from genzcli.cli.asking.resolve import Resolved
 from genzcli.cli.exits import Exit
-from genzcli.cli.idle import idle
-from genzcli.cli.resolve import Resolved
 from genzcli.engine.estimate import estimate
 from genzcli.engine.machine.formats import compute_dtype
 from genzcli.engine.result import Estimate

@@ -7,7 +7,7 @@ from inspect import Parameter, signature
 from typing import Any
 
 from genzcli.cli import run
-from genzcli.cli.request import LISTS, Request, Text
+from genzcli.cli.asking.request import LISTS, Request, Text
 from genzcli.errors import PlanError
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from genzcli.catalog.find import HARDWARE, built_in, find, is_catalog, path_of, roots, same
-from genzcli.cli.request import Request
-from genzcli.cli.resolve import Resolved
+from genzcli.cli.asking.request import Request
+from genzcli.cli.asking.resolve import Resolved
 from genzcli.errors import GenzError
 from genzcli.spec.dtype import PARTS, Precision
 from genzcli.spec.metric import METRICS

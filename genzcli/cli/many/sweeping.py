@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from genzcli.catalog.path import numbers as paths
 from genzcli.catalog.path.change import set_path
-from genzcli.cli.question import changed, name_of, replaced
-from genzcli.cli.request import LISTS, NUMBERS, Request, from_flags, hourly
-from genzcli.cli.resolve import Loaded, load
-from genzcli.cli.scenarios import is_scenario
-from genzcli.cli.synonyms import refuse_synonyms
+from genzcli.cli.asking.question import changed, name_of, replaced
+from genzcli.cli.asking.request import LISTS, NUMBERS, Request, from_flags, hourly
+from genzcli.cli.asking.resolve import Loaded, load
+from genzcli.cli.asking.scenarios import is_scenario
+from genzcli.cli.asking.synonyms import refuse_synonyms
 from genzcli.errors import GenzError, PlanError
 from genzcli.explore import axes as ranges
 from genzcli.explore.sweep import Frame, Numbers, count
@@ -199,7 +199,7 @@ def _of_file(
     path: str, hardware: str | None, over: list[Axis], words: dict[str, Any]
 ) -> tuple[Request, list[Axis]]:
     """The question of a file and its axes; an axis of the command line stands for the file's own."""
-    from genzcli.cli.scenarios import read_sweep
+    from genzcli.cli.asking.scenarios import read_sweep
 
     given = [word for word, value in words.items() if value and word != "catalog"]
     if hardware is not None or given:

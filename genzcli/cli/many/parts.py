@@ -7,8 +7,8 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from genzcli.cli.engines import Engine, engine
-from genzcli.cli.sweeping import Sweep, frames_in
+from genzcli.cli.many.engines import Engine, engine
+from genzcli.cli.many.sweeping import Sweep, frames_in
 from genzcli.errors import GenzError
 from genzcli.explore.sweep import together
 from genzcli.report import rows as report

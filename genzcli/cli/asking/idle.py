@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from genzcli.cli.request import Request
-from genzcli.cli.resolve import AXES, Resolved, resolve
+from genzcli.cli.asking.request import Request
+from genzcli.cli.asking.resolve import AXES, Resolved, resolve
 from genzcli.engine.estimate import estimate
 from genzcli.engine.result import Estimate
 from genzcli.errors import GenzError

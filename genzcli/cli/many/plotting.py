@@ -34,12 +34,12 @@ _WORDS = {
 
 def rows(file: str) -> list[Row]:
     """The rows of a file, of stdin for `-`, or of the sweep that a scenario file describes."""
+    from genzcli.cli.asking.scenarios import answered_by
     from genzcli.cli.measurements import content
-    from genzcli.cli.scenarios import answered_by
 
     if answered_by(file) == "sweep":
-        from genzcli.cli.parts import Workers, parts
-        from genzcli.cli.sweeping import plan_of
+        from genzcli.cli.many.parts import Workers, parts
+        from genzcli.cli.many.sweeping import plan_of
 
         sweep = plan_of(file, None, (), {}, None)
         return [row for found, _ in parts(sweep, Workers()) for row in found]

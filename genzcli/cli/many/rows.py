@@ -11,9 +11,9 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from genzcli.cli.parts import Workers, elsewhere, here, parts
+from genzcli.cli.many.parts import Workers, elsewhere, here, parts
+from genzcli.cli.many.sweeping import AXES, Sweep
 from genzcli.cli.streams import Undivided, emit, say
-from genzcli.cli.sweeping import AXES, Sweep
 from genzcli.errors import PlanError, nearest
 from genzcli.explore.sweep import pareto
 from genzcli.report import rows as report
@@ -309,7 +309,7 @@ def _emit(text: str) -> None:
 
 
 def _parquet(found: Iterable[Row], sweep: Sweep, out: str, chosen: tuple[str, ...]) -> None:
-    from genzcli.cli import parquet
+    from genzcli.cli.many import parquet
 
     axes = tuple(axis.column for axis in (*sweep.slow, *sweep.fast))
     names = chosen or tuple(dict.fromkeys((*axes, *report.NAMES)))

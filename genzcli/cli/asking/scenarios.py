@@ -13,7 +13,7 @@ from genzcli.catalog import check
 from genzcli.catalog.document import Node, join, parse
 from genzcli.catalog.find import is_catalog
 from genzcli.catalog.read import read
-from genzcli.cli.request import TENSORS, Request, Text
+from genzcli.cli.asking.request import TENSORS, Request, Text
 from genzcli.errors import CatalogError, GenzError, nearest
 
 #: Other spellings of a word, as the JSON contract has them.

@@ -11,7 +11,7 @@ from genzcli import slo
 from genzcli.catalog import check
 from genzcli.catalog.load import Catalog
 from genzcli.catalog.path.change import set_path
-from genzcli.cli.request import NUMBERS, PIXELS, SHARE, TENSORS, Request, hourly
+from genzcli.cli.asking.request import NUMBERS, PIXELS, SHARE, TENSORS, Request, hourly
 from genzcli.engine.counts.speculation import MTP, NGRAM
 from genzcli.engine.machine.placement import KINDS
 from genzcli.errors import CatalogError, GenzError, PlanError, UnknownNameError, WordError, nearest
@@ -161,7 +161,7 @@ def _model(request: Request, catalog: Catalog) -> Model:
     try:
         return _named(request, "model", catalog.model, request.model)
     except CatalogError:
-        from genzcli.cli.scenarios import answered_by
+        from genzcli.cli.asking.scenarios import answered_by
 
         command = answered_by(request.model)
         if not command:

@@ -113,7 +113,7 @@ def _command(arguments: Sequence[str]) -> str:
 def _is(word: str) -> str:
     """model or hardware, or the command that answers a scenario file; empty for what is none of them."""
     from genzcli.catalog.load import Catalog
-    from genzcli.cli.scenarios import answered_by
+    from genzcli.cli.asking.scenarios import answered_by
 
     if command := answered_by(word):
         return command

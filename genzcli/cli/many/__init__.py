@@ -1,0 +1,1 @@
+"""Many points: words to axes and searches, rows to files, other processes, charts."""
