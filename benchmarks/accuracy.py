@@ -19,6 +19,7 @@ import classes
 import collectives
 import measurements
 import numpy as np
+import servers
 
 from genzcli.catalog.load import Catalog
 from genzcli.explore.calibrate import Calibration, Errors, Runs, calibrate, errors, fit, structured
@@ -127,7 +128,8 @@ def main(output: Path) -> None:
         kin = [unseen for found in pool.map(left_chips, CLASSES) for unseen in found]
     text = HEAD + "".join(static(sorted(done, key=lambda item: (item.hardware, item.stack))))
     text += "".join(generic(list(classes.unseen(classes.cards())))) + "".join(chips(kin))
-    text += "".join(servers(measurements.servers())) + "".join(single())
+    text += "".join(steady(measurements.servers()))
+    text += "".join(servers.section(servers.study())) + "".join(single())
     text += "".join(collectives.section(measurements.rows(measurements.table("../collectives_measured.csv"))))
     output.write_text(text + "\n" + WRONG, encoding="utf-8")
 
@@ -288,7 +290,7 @@ def _geometric(logs: Any) -> str:
     return f"{np.expm1(abs(logs).mean()) * 100:.1f}"
 
 
-def servers(rows: Sequence[Row]) -> Iterator[str]:
+def steady(rows: Sequence[Row]) -> Iterator[str]:
     """TTFT and TPOT of servers under the shipped profiles."""
     yield "\n## Servers: aiconfigurator-core 0.12\n\nMean TTFT and TPOT under steady concurrency, shipped "
     yield "profiles, in percent: mean, median.\n\n| chip | stack | rows | TPOT | bias | TTFT | bias |\n"
