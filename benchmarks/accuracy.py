@@ -97,7 +97,7 @@ WRONG = """## Where it is wrong, and why
 - **Pipelines** of TensorRT-LLM of 2024 overlap less than the schedule allows.
 - **Servers, left out.** Without the row's model TTFT is 44 % off, without the chip 51 % (table above). Time
   before a first token is mostly the host's, and that of one model says little of the next. SGLang's fits to
-  H100, MI300X and MI355X saw one model each: without it they have nothing of the chip either.
+  H100, H200, MI300X and MI355X saw one model each: without it they have nothing of the chip either.
 - **One row** of TensorRT-LLM (15000 tokens in, 416 users of 2 GPUs, 0.7 s to a first token) would compute
   prompts at three times the chips' FP4 peak. It stays in, and adds 9 points to the mean error of TTFT, 1.4 to
   that of TPOT of dense models.

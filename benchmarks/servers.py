@@ -6,8 +6,8 @@ Twenty-two numbers are fitted to all stacks, from there to each stack, from ther
 time held near those before: a few runs move them little. Named parts (all, if none is named) are left out in
 turn. Residuals are ln(predicted / measured) of TPOT and predicted / measured - 1 of TTFT, which counts less.
 
-Shipped profiles have the same numbers and bounds, from an earlier fit in the same order that held them near
-each other a little more; nothing is written here. The table has both side by side. Takes some minutes.
+Shipped profiles have the same numbers within the same bounds, from an earlier fit in the same order, with
+other weights; no profile is written here. The table has both side by side. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -206,8 +206,8 @@ def fitted(runs: Sequence[Runs], near: Any, start: Any, level: bool = False) -> 
 def chain(runs: Sequence[Runs], before: Fits | None = None) -> Fits:
     """Numbers for everything, for each stack and for each pair, each near those before it.
 
-    MI GPUs have no say in their stack's: one model under early software. A search begins at the fits `before`,
-    which saves time alone: fits that leave out a model are 16.7 % off in TPOT with it, 16.8 without.
+    MI GPUs have no say in their stack's: one model under early software. A search begins at the fits
+    `before`, which saves time alone: with a model left out TPOT is 16.7 % off with it, 16.8 without.
     """
     before = before or {}
     found: Fits = {(): fitted(runs, np.log(START), before.get(()), True)}
