@@ -31,8 +31,11 @@ _MODELS = {"gpt-oss": "gpt-oss-120b", "DeepSeek-R1": "deepseek-r1"}
 
 
 def folder() -> Path:
-    """Where the files are."""
-    return Path(os.environ.get("GENZ_DATA", "")) / "e2e"
+    """Where the files are; without them there is nothing to do."""
+    named = os.environ.get("GENZ_DATA")
+    if not named:
+        raise SystemExit("skipped: GENZ_DATA does not name the folder of measurements")
+    return Path(named) / "e2e"
 
 
 def table(name: str) -> list[dict[str, str]]:

@@ -120,6 +120,17 @@ def test_what_has_no_effect_is_said_once_with_the_reason(genz: Genz) -> None:
         assert ended.err.count("genz: note: no effect: ") == 2 and "no effect" not in ended.out
 
 
+def test_one_rank_of_experts_has_the_mean(genz: Genz) -> None:
+    words = ("mixtral-8x7b", "h200", "--imbalance")
+    [said] = genz("run", *words, "2", "--json").json["no_effect"]
+    assert said == "imbalance (experts are on one rank, which has the mean)"
+    many = ("run", "mixtral-8x7b", "hgx-h100", "--tp", "2", "--ep", "2", "-b", "64", "--imbalance")
+    at_most, beyond = (genz(*many, value, "--json").json for value in ("2", "9"))
+    assert at_most["metrics"] == beyond["metrics"] and beyond["no_effect"] == []
+    [worst] = genz(*many, "2", "--routing", "worst", "--json").json["no_effect"]
+    assert worst == "imbalance (routing worst sends every token to one rank as it is)"
+
+
 def test_a_field_that_does_not_count_is_said_to(genz: Genz) -> None:
     found = genz(*RUN, "--set", "peaks.fp8=*2", "--set", "peaks.bf16=*2", "--json").json["no_effect"]
     assert found == ["--set peaks.fp8=*2 (this answer does not depend on it)"]

@@ -71,6 +71,10 @@ def _why(word: str, scenario: Scenario) -> str:
     plan, model = scenario.plan, scenario.model
     if word in ("routing", "imbalance", "alpha", "redundant_experts") and not model.has_experts:
         return _no_experts(scenario)
+    if word == "imbalance" and plan.ep == 1:
+        return "experts are on one rank, which has the mean"
+    if word == "imbalance" and plan.routing == "worst":
+        return "routing worst sends every token to one rank as it is"
     if word in ("image_tokens", "image_size") and not scenario.usecase.images:
         return "no images are asked for"
     if word in ("sp", "overlap") and plan.tp * plan.pp * plan.ep == 1:
@@ -85,7 +89,6 @@ _REASONS = {
     "offload": "the chip's own memory holds everything",
     "flash": "no layer writes scores",
     "kv_keep": "no layer keeps a cache",
-    "imbalance": "experts are on one rank",
 }
 
 

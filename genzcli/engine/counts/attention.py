@@ -13,6 +13,7 @@ from genzcli.engine.counts.ops import (
     activated,
     elementwise,
     linear,
+    off_chip,
     softmax,
 )
 from genzcli.engine.counts.spans import DecodeStep, Prefill, Span
@@ -117,15 +118,15 @@ def attend(attention: Attention, span: Span, shard: Shard, *, flash: bool, seque
     """Logits, softmax and weighted sum in one kernel: 2 t ctx H (d_qk + d_v) FLOP.
 
     Reads each sequence's cache once, writes the new tokens' K and V. Scores stay on chip
-    (FlashAttention, arXiv 2205.14135); without it S and P are each written and read: 4 t ctx H
-    elements. A KV head of a sequence is a group; its rows are its query heads times the query tokens.
+    (FlashAttention, arXiv 2205.14135); without it 4 t ctx H elements move. A KV head of a sequence is a
+    group; its rows are its query heads times the query tokens.
     """
     heads, width = shard.heads(attention), head_width(attention)
     groups = sequences * shard.kv_heads(attention)
     pairs = span.tokens * span.context
     written = 0 if attention.shares_kv else span.kv_written
     token_bytes = row_bytes(attention, shard)
-    moved = span.tokens * (heads * width) + (0 if flash else pairs * (4 * heads))
+    moved = span.tokens * (heads * width) + off_chip(pairs * heads, flash=flash)
     return Operator(
         name="attention",
         kind="attention",

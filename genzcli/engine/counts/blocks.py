@@ -102,12 +102,13 @@ def after_kernel(
     return (*after, *behind)
 
 
-def across(block: Block, d_model: Number, look: Look, shard: Shard) -> tuple[Operator, ...]:
+def across(block: Block, d_model: Number, look: Look, shard: Shard, options: Options) -> tuple[Operator, ...]:
     """The cross-attention of a layer; its cost does not depend on the step."""
     if block.cross_attention is None:
         return ()
     sends = reduce_over_tp(look.tokens * d_model, shard)
-    found = cross.operators(block.cross_attention, d_model, look, shard.mixing, sends)
+    part, flash = block.cross_attention, options.flash
+    found = cross.operators(part, d_model, look, shard.mixing, sends, flash=flash)
     parts = {"cross attention": "kernel"}
     return tuple(operator.replace(part=parts.get(operator.name, "attention")) for operator in found)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genzcli.engine.counts import indexer
-from genzcli.engine.counts.ops import Collective, Operator, Shard, linear, softmax
+from genzcli.engine.counts.ops import Collective, Operator, Shard, linear, off_chip, softmax
 from genzcli.engine.counts.spans import DecodeStep, Prefill, Span
 from genzcli.numeric import ceil, maximum, minimum
 from genzcli.spec.model import CompressedAttention, Indexer
@@ -98,9 +98,11 @@ def before(mixer: CompressedAttention, d_model: Number, tokens: Number, shard: S
     return tuple(operators)
 
 
-def kernels(mixer: CompressedAttention, visit: Prefill | DecodeStep, shard: Shard) -> tuple[Operator, ...]:
+def kernels(
+    mixer: CompressedAttention, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool
+) -> tuple[Operator, ...]:
     """The indexer over all entries, where there is one, and attention."""
-    rows = attend(mixer, visit, shard)
+    rows = attend(mixer, visit, shard, flash=flash)
     if mixer.index is None or mixer.ratio is None:
         return (rows,)
     return *indexer.score(mixer.index, entries(visit.span(), mixer.ratio), visit.sequences, shard), rows
@@ -113,10 +115,11 @@ def entries(span: Span, ratio: Number) -> Span:
     )
 
 
-def attend(mixer: CompressedAttention, visit: Prefill | DecodeStep, shard: Shard) -> Operator:
+def attend(mixer: CompressedAttention, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool) -> Operator:
     """Attention over the window and the entries: 4 t keys H d FLOP, keys and values the same row.
 
-    An indexer's best k entries stand for k ratio tokens, so they are all there are until then.
+    An indexer's best k entries stand for k ratio tokens, so they are all there are until then. Scores stay
+    on chip, or 4 t keys H elements move.
     """
     near, local = visit.span(mixer.window), heads(mixer, shard)
     keys, moved, written = near.context, near.kv_read + near.kv_written, near.kv_written
@@ -125,14 +128,16 @@ def attend(mixer: CompressedAttention, visit: Prefill | DecodeStep, shard: Shard
         far = entries(visit.span(reach), mixer.ratio)
         keys, moved = keys + far.context, moved + far.kv_read + far.kv_written
         written = written + far.kv_written
+    scores = near.tokens * keys * local
+    passed = 2 * near.tokens * local * mixer.head_dim + off_chip(scores, flash=flash)
     return Operator(
         name="attention",
         kind="attention",
         flop=4 * near.tokens * keys * local * mixer.head_dim,
-        elements=softmax(near.tokens * keys * local),
+        elements=softmax(scores),
         kv_bytes=moved * mixer.head_dim * shard.size.kv,
         kv_written_bytes=written * mixer.head_dim * shard.size.kv,
-        activation_bytes=2 * near.tokens * local * mixer.head_dim * shard.size.activations,
+        activation_bytes=passed * shard.size.activations,
         groups=visit.sequences,
         rows=near.tokens * local,
         keys=keys,

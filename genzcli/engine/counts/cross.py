@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genzcli.engine.counts.ops import Collective, Operator, Shard, linear, softmax
+from genzcli.engine.counts.ops import Collective, Operator, Shard, linear, off_chip, softmax
 from genzcli.numeric import ceil, maximum
 from genzcli.spec.model import CrossAttention
 from genzcli.spec.noun import Noun, ratio
@@ -36,24 +36,33 @@ def kv_bytes_per_token(cross: CrossAttention, shard: Shard) -> Number:
 
 
 def operators(
-    cross: CrossAttention, d_model: Number, look: Look, shard: Shard, sends: tuple[Collective, ...]
+    cross: CrossAttention,
+    d_model: Number,
+    look: Look,
+    shard: Shard,
+    sends: tuple[Collective, ...],
+    *,
+    flash: bool,
 ) -> tuple[Operator, ...]:
     """Query, K and V where they are new, the kernel and the output projection.
 
     With t query tokens and M tokens looked at by each of s sequences: 4 t M H d FLOP; a pass reads s M
-    tokens of cache and writes those it makes. Nothing grows with the step.
+    tokens of cache and writes those it makes. Scores stay on chip, or 4 t M H elements move. Nothing grows
+    with the step.
     """
     heads, width = _heads(cross, shard), cross.head_dim
     token_bytes = kv_bytes_per_token(cross, shard)
     made = 0 if look.fresh is None else look.fresh * look.seen
+    scores = look.tokens * look.seen * heads
+    moved = 2 * look.tokens * heads * width + off_chip(scores, flash=flash)
     kernel = Operator(
         name="cross attention",
         kind="attention",
         flop=4 * look.tokens * look.seen * heads * width,
-        elements=softmax(look.tokens * look.seen * heads),
+        elements=softmax(scores),
         kv_bytes=(look.sequences * look.seen + made) * token_bytes,
         kv_written_bytes=made * token_bytes,
-        activation_bytes=2 * look.tokens * heads * width * shard.size.activations,
+        activation_bytes=moved * shard.size.activations,
         groups=look.sequences * _kv_heads(cross, shard),
         rows=look.tokens * heads,
         keys=look.seen,

@@ -15,6 +15,7 @@ from genzcli.engine.counts.ops import (
     activated,
     elementwise,
     linear,
+    off_chip,
     softmax,
 )
 from genzcli.engine.counts.spans import DecodeStep, Prefill
@@ -90,19 +91,24 @@ def query_from(mixer: LatentAttention, d_model: Number) -> Number:
     return d_model if mixer.q_rank is None else mixer.q_rank
 
 
-def kernels(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) -> tuple[Operator, ...]:
+def kernels(
+    mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool
+) -> tuple[Operator, ...]:
     """The indexer over all keys, and attention over the best of them (over all without an indexer)."""
+    best = attend(mixer, visit, shard, flash=flash)
     if mixer.index is None:
-        return (attend(mixer, visit, shard),)
-    return *indexer.score(mixer.index, visit.span(), visit.sequences, shard), attend(mixer, visit, shard)
+        return (best,)
+    return *indexer.score(mixer.index, visit.span(), visit.sequences, shard), best
 
 
-def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) -> Operator:
+def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard, *, flash: bool) -> Operator:
     """Decode in the latent space, 2 t ctx H (2 r + d_rope) FLOP; prefill expanded, 2 t ctx H (d_nope +
     d_rope + d_v), cached latents expanded once more. Over an indexer's best keys every token has keys of its
-    own: absorbed, or dense where that is cheaper. The latent of each sequence is read once."""
+    own: absorbed, or dense where that is cheaper. The latent of each sequence is read once. Scores stay on
+    chip, or 4 t ctx H elements move."""
     span = visit.span(None if mixer.index is None else mixer.index.top_k)
     local = heads(mixer, shard)
+    scores = span.tokens * span.context * local
     absorbed = 2 * mixer.kv_rank + mixer.rope_dim
     flop = span.tokens * span.context * (2 * local * absorbed)
     width: Number = absorbed
@@ -116,10 +122,11 @@ def attend(mixer: LatentAttention, visit: Prefill | DecodeStep, shard: Shard) ->
         name="attention",
         kind="attention",
         flop=flop,
-        elements=softmax(span.tokens * span.context * local),
+        elements=softmax(scores),
         kv_bytes=(span.kv_read + span.kv_written) * (cached_width(mixer) * shard.size.kv),
         kv_written_bytes=span.kv_written * (cached_width(mixer) * shard.size.kv),
-        activation_bytes=span.tokens * (local * width * shard.size.activations),
+        activation_bytes=(span.tokens * (local * width) + off_chip(scores, flash=flash))
+        * shard.size.activations,
         groups=visit.sequences,
         rows=span.tokens * local,
         keys=span.context,

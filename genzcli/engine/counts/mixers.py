@@ -64,9 +64,9 @@ def _kernels(mixer: Mixer, visit: Prefill | DecodeStep, shard: Shard, *, flash: 
         case Attention():
             return attention.kernels(mixer, visit, shard, flash=flash)
         case LatentAttention():
-            return latent.kernels(mixer, visit, shard)
+            return latent.kernels(mixer, visit, shard, flash=flash)
         case CompressedAttention():
-            return compressed.kernels(mixer, visit, shard)
+            return compressed.kernels(mixer, visit, shard, flash=flash)
         case SideBySide():
             first = attention.kernels(mixer.attention, visit, shard, flash=flash)
             return (*first, recurrent.kernel(mixer.mamba2, visit, shard))

@@ -49,6 +49,11 @@ def softmax(scores: Number) -> Elements:
     return Elements(scores, _SOFTMAX_FLOP, 1)
 
 
+def off_chip(scores: Number, *, flash: bool) -> Number:
+    """Elements of attention scores that move: without FlashAttention S and P are each written and read."""
+    return 0 if flash else 4 * scores
+
+
 def activated(values: Number) -> Elements:
     """SiLU, GELU or a sigmoid gate on each of the values."""
     return Elements(values, _ACTIVATION_FLOP, 1)

@@ -123,20 +123,21 @@ def busiest_rank(moe: Moe, tokens: Number, shard: Shard, routing: Routing) -> Lo
 
     A rank's mean share is 1/ep of the pairs and of the touched experts, but some rank always has at
     least one whole expert to read. `worst` sends every token to experts of one rank, none of which has a
-    replica. See `_skewed` for the power law.
+    replica. See `_skewed` for the power law. However uneven, a rank computes no token twice with an expert:
+    at most t min(K, experts it holds) pairs, which one rank alone has anyway.
     """
-    held = moe.experts / shard.ep
     if routing.rule == "worst":
-        experts = minimum(moe.experts_per_token, held)
+        experts = minimum(moe.experts_per_token, moe.experts / shard.ep)
         return Load(pairs=tokens * experts, experts=experts)
+    held = maximum((moe.experts + shard.redundant) / shard.ep, 1)
     if routing.rule == "power-law":
         load = _skewed(moe, tokens, shard, routing.alpha)
         pairs, experts = load.pairs * routing.imbalance, load.experts
     else:
         pairs = tokens * moe.experts_per_token / shard.ep * routing.imbalance
         experts = touched_experts(moe, tokens, routing.rule, redundant=shard.redundant) / shard.ep
-    held = (moe.experts + shard.redundant) / shard.ep
-    return Load(pairs=maximum(pairs, 1), experts=minimum(maximum(experts, 1), maximum(held, 1)))
+    pairs = minimum(pairs, tokens * minimum(moe.experts_per_token, held))
+    return Load(pairs=maximum(pairs, 1), experts=minimum(maximum(experts, 1), held))
 
 
 def _skewed(moe: Moe, tokens: Number, shard: Shard, alpha: Number) -> Load:
@@ -166,9 +167,9 @@ def copies(moe: Moe, shard: Shard, routing: Routing) -> Number:
 
     balanced   min(K, ep)
     uniform    expected ranks touched, ep (1 - prod_j (E - E/ep - j) / (E - j)) over j < K
-    power-law  as uniform, times the busiest rank's load over the mean, at most one of each token
+    power-law  as uniform, times the busiest rank's load over the mean
     worst      one rank takes in every token, which takes as long as ep copies of each
-    An imbalance makes the busiest rank take in that much more.
+    An imbalance makes the busiest rank take in that much more, at most one copy of each token.
     """
     chosen, ep = moe.experts_per_token, shard.ep
     match routing.rule:
@@ -178,14 +179,17 @@ def copies(moe: Moe, shard: Shard, routing: Routing) -> Number:
             count = _ranks_visited(moe, ep)
         case "power-law":
             over = _skewed(moe, 1, shard, routing.alpha).pairs / (chosen / ep)
-            count = minimum(_ranks_visited(moe, ep) * over, ep)
+            count = _ranks_visited(moe, ep) * over
         case _:
             count = ep
-    return count * routing.imbalance
+    return minimum(count * routing.imbalance, ep)
 
 
 def picks(moe: Moe, shard: Shard, routing: Routing) -> Number:
-    """Copies of a token where each of its K experts gets one: what the busiest rank takes in, times ep."""
+    """Copies of a token where each of its K experts gets one: what the busiest rank takes in, times ep.
+
+    An imbalance makes it more, at most K a token.
+    """
     match routing.rule:
         case "power-law":
             count: Number = _skewed(moe, 1, shard, routing.alpha).pairs * shard.ep
@@ -193,7 +197,7 @@ def picks(moe: Moe, shard: Shard, routing: Routing) -> Number:
             count = moe.experts_per_token * shard.ep
         case _:
             count = moe.experts_per_token
-    return count * routing.imbalance
+    return minimum(count * routing.imbalance, moe.experts_per_token * shard.ep)
 
 
 def _ranks_visited(moe: Moe, ep: Number) -> Number:

@@ -202,8 +202,9 @@ def awake(block: Block, seen: Number) -> Number:
 
 def run_across(setting: Setting, name: str, look: Look, rows: list[OperatorTime]) -> Parts:
     """A layer's cross-attention."""
-    block = setting.model.blocks[name]
-    return run_all(setting, blocks.across(block, setting.model.d_model, look, setting.shard), name, rows)
+    model = setting.model
+    found = blocks.across(model.blocks[name], model.d_model, look, setting.shard, setting.options)
+    return run_all(setting, found, name, rows)
 
 
 def run_all(setting: Setting, operators: tuple[Operator, ...], block: str, rows: list[OperatorTime]) -> Parts:
@@ -245,7 +246,7 @@ def launches(setting: Setting, stages: tuple[Stage, ...], seen: Number = 0) -> N
             before = blocks.before_kernel(block, model.d_model, 1, shard, options, decode=False)
             after = blocks.after_kernel(block, model.d_model, 1, shard, options)
             inside = blocks.kernels(block, token, shard, options)
-            across = blocks.across(block, model.d_model, look, shard)
+            across = blocks.across(block, model.d_model, look, shard, options)
             each = sum((_kernels(setting, item) for item in (*before, *inside, *across, *after)), 0)
             total = total + each * repeat * stage.repeat * awake(block, seen)
     return total

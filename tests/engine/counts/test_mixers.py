@@ -55,13 +55,13 @@ class TestLatentAttention:
     def test_decode_is_absorbed(self) -> None:
         # one token at context 1000: 2 x 1000 x 128 (2 x 512 + 64) FLOP, 1000 latents read, one written
         step = DecodeStep(sequences=1, beams=1, prompt=999, step=1)
-        (kernel,) = latent.kernels(MLA, step, WHOLE)
+        (kernel,) = latent.kernels(MLA, step, WHOLE, flash=True)
         assert kernel.flop == 2 * 1000 * 128 * 1088
         assert kernel.kv_bytes == 1001 * 576 * 2
 
     def test_prefill_is_expanded(self) -> None:
         # 100 tokens, mean context 50.5: 2 x 100 x 50.5 x 128 (192 + 128)
-        (kernel,) = latent.kernels(MLA, Prefill(sequences=1, new=100), WHOLE)
+        (kernel,) = latent.kernels(MLA, Prefill(sequences=1, new=100), WHOLE, flash=True)
         assert kernel.flop == 2 * 100 * 50.5 * 128 * 320
 
     def test_absorbing_moves_the_same_weights_and_flop(self) -> None:
@@ -72,16 +72,27 @@ class TestLatentAttention:
     def test_an_indexer_that_takes_every_key_changes_only_its_own_row(self) -> None:
         step = DecodeStep(sequences=2, beams=1, prompt=500, step=3)
         sparse = MLA.replace(index=Indexer(heads=64, head_dim=128, top_k=10_000))
-        score, attend = latent.kernels(sparse, step, WHOLE)
-        assert attend == latent.kernels(MLA, step, WHOLE)[0]
+        score, attend = latent.kernels(sparse, step, WHOLE, flash=True)
+        assert attend == latent.kernels(MLA, step, WHOLE, flash=True)[0]
         assert score.flop == 2 * 2 * 503 * 64 * 128
         assert score.kv_bytes == 2 * (503 + 1) * (128 + 4)
 
     def test_attention_reads_the_best_keys_only(self) -> None:
         sparse = MLA.replace(index=Indexer(heads=64, head_dim=128, top_k=2048))
         step = DecodeStep(sequences=1, beams=1, prompt=100_000, step=1)
-        attend = latent.kernels(sparse, step, WHOLE)[1]
+        attend = latent.kernels(sparse, step, WHOLE, flash=True)[1]
         assert attend.kv_bytes == (2048 + 1) * 576 * 2
+
+    def test_without_flash_scores_are_written_and_read_twice(self) -> None:
+        # 128 heads of BF16 scores: 1000 keys of a token, 100 tokens that see 50.5 on average, the 2048 best
+        sparse = MLA.replace(index=Indexer(heads=64, head_dim=128, top_k=2048))
+        for mixer, visit, pairs in (
+            (MLA, DecodeStep(sequences=1, beams=1, prompt=999, step=1), 1000),
+            (MLA, Prefill(sequences=1, new=100), 100 * 50.5),
+            (sparse, DecodeStep(sequences=1, beams=1, prompt=100_000, step=1), 2048),
+        ):
+            kept, moved = (latent.kernels(mixer, visit, WHOLE, flash=way)[-1] for way in (True, False))
+            assert moved.activation_bytes - kept.activation_bytes == 4 * pairs * 128 * 2
 
 
 class TestRecurrences:

@@ -138,6 +138,16 @@ class TestTrapExperts:
         load = busiest_rank(self.part, 16, shard(tp=4, ep=4), Routing(rule="balanced", imbalance=1.5))
         assert load.pairs == 12
 
+    def test_one_rank_has_the_mean(self) -> None:
+        """Busiest over mean: of one rank 1, of two at most 2, of eight that hold one expert each 8 / 2."""
+        for ep, most in ((1, 1), (2, 2), (8, 4)):
+            for rule in ("balanced", "uniform"):
+                even, uneven = (
+                    busiest_rank(self.part, 16, shard(tp=ep, ep=ep), Routing(rule=rule, imbalance=x)).pairs
+                    for x in (1.0, 50.0)
+                )
+                assert (even, uneven) == (16 * 2 / ep, 16 * 2 / ep * most)
+
     def test_worst_sends_all_to_one_rank(self) -> None:
         load = busiest_rank(self.part, 16, shard(tp=4, ep=4), Routing(rule="worst"))
         assert (load.pairs, load.experts) == (32, 2)
@@ -201,3 +211,4 @@ def test_copies_of_a_token_that_leave() -> None:
     assert copies(qwen, shard(dp=8, ep=8), BALANCED) == 8
     assert copies(qwen, shard(dp=8, ep=8), Routing(rule="worst")) == 8
     assert copies(mixtral, shard(dp=4, ep=4), BALANCED.replace(imbalance=1.5)) == 3
+    assert copies(mixtral, shard(dp=4, ep=4), BALANCED.replace(imbalance=50.0)) == 4  # one of each token

@@ -95,6 +95,12 @@ class TestCompressed:
         assert score.flop == 2 * 2 * 25_000 * 64 * 128
         assert score.kv_bytes == 2 * 100_001 / 4 * (128 + 4)
 
+    def test_without_flash_scores_are_written_and_read_twice(self) -> None:
+        # of 2 sequences, 64 heads each: the window's 128 keys, 100 000 / 128 entries, the best 512 entries
+        for mixer, keys in ((WINDOW, 128), (HEAVY, 128 + 100_000 / 128), (PICKED, 128 + 512)):
+            kept, moved = (mixers.kernels(mixer, STEP, WHOLE, flash=way)[-1] for way in (True, False))
+            assert close(moved.activation_bytes - kept.activation_bytes, 4 * 2 * keys * 64 * 2)
+
     def test_a_million_tokens_are_held_in_entries(self) -> None:
         # the window, a row each 128 tokens, and 128 rows of 2 x 512 in FP32 that wait
         held = mixers.held_bytes(HEAVY, 10**6, 0, 1, WHOLE)

@@ -112,6 +112,10 @@ class TestEncoderDecoder:
         assert close(row.kv_bytes, 4 * 3 * 100 * 2 * 1024 * 2)
         assert close(row.flop, 4 * 4 * 3 * 100 * 8 * 128)
         assert not any(r.name == "cross keys, values" for r in got.phases["decode"].operators)
+        # without flash 4 x 3 x 100 scores of 8 heads move, 2 bytes each, in 4 layers
+        slow = answer(model=encoder_decoder(), use=use(), batch=3, flash=False, explain=True)
+        moved = next(r for r in slow.phases["decode"].operators if r.name == "cross attention")
+        assert close(moved.activation_bytes - row.activation_bytes, 4 * 4 * 3 * 100 * 8 * 2)
 
     def test_keys_under_cross_attention_are_read_in_tiles(self) -> None:
         # 100 keys in tiles of 64 are 128: reading takes 1.28 times as long
