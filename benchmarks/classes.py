@@ -3,9 +3,10 @@
     GENZ_DATA=folder python benchmarks/classes.py
 
 Kernels are physics: a generic profile takes the efficiencies of `kernels` of its generation (of its class,
-where none was measured) as they are. Six overheads are guessed, from end-to-end runs of other chips: a fixed
-time a kernel, a step, a sequence, more than one chip, efficiency and base of collectives; one set for
-NVIDIA, one for AMD. Prints both sets, and the errors on each chip under the overheads of the others.
+where none was measured) as they are, but for experts in MXFP4, whose measured kernel servers do not run. Six
+overheads are guessed, from end-to-end runs of other chips: a fixed time a kernel, a step, a sequence, more
+than one chip, efficiency and base of collectives; one set for NVIDIA, one for AMD. Prints both sets, and the
+errors on each chip under the overheads of the others.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from genzcli.spec.profile import CollectiveFit, Profile
 MOST = 80
 #: A chip whose kernels stand for those of a generation of which none was measured.
 NEAREST = {"blackwell": "h100-sxm"}
+#: What a generic profile has of its own.
+SERVED = "moe.mxfp4.bf16"
 
 #: What is guessed, where it starts, and how far it may go from there.
 KNOBS = (
@@ -75,7 +78,8 @@ def physics(chip: str) -> Profile:
     library = Catalog()
     part = library.chip(chip)
     kin = library.chip(NEAREST.get(part.generation, chip))
-    return library.profile("generic", part).replace(operators=library.profile("kernels", kin).operators)
+    generic, kernels = library.profile("generic", part), library.profile("kernels", kin).operators
+    return generic.replace(operators={**kernels, SERVED: generic.operators[SERVED]})
 
 
 def burdened(base: Profile, values: Sequence[Any]) -> Profile:

@@ -66,7 +66,7 @@ WITHIN = {
     ("m4-max", "llama.cpp", "per_user_tok_s"): (1.15, 0.95, 1.15),
     ("snapdragon-8-elite", "Genie", "per_user_tok_s"): (1.08, 0.95, 1.06),
     ("a19-pro", "MLX", "per_user_tok_s"): (1.25, 0.85, 1.15),  # not fitted on
-    ("rtx-4090", "MLC LLM", "per_user_tok_s"): (1.35, 0.7, 1.0),  # not fitted on
+    ("rtx-4090", "MLC LLM", "per_user_tok_s"): (1.22, 0.83, 1.0),  # not fitted on
     ("rx-7900-xtx", "MLC LLM", "per_user_tok_s"): (1.12, 0.9, 1.12),  # not fitted on
     ("a10g", "MLC LLM", "per_user_tok_s"): (1.15, 0.95, 1.15),  # not fitted on
 }

@@ -88,6 +88,7 @@ def _chip(chip: Chip, catalog: Catalog, folder: str | None) -> Iterator[tuple[st
         if slow.capacity_bytes < fast.capacity_bytes:
             yield "warning", f"memory.{second}", f"is smaller than {first} before it"
     yield from _ratios(chip)
+    yield from _vector(chip, catalog)
     if chip.status == "shipping" and chip.kind not in _NO_RIDGE:
         yield from _ridge(chip, *storage[0])
 
@@ -102,6 +103,20 @@ def _ratios(chip: Chip) -> Iterator[tuple[str, str, str]]:
         if fast_peak and slow_peak and fast_peak > most * slow_peak and not explained:
             message = f"is {fast_peak / slow_peak:.2g} times {slow_name}; is it the peak with sparsity?"
             yield "warning", f"peaks.{fast_name}", message
+
+
+def _vector(chip: Chip, catalog: Catalog) -> Iterator[tuple[str, str, str]]:
+    """Efficiencies fitted with the vector units' time beside them are too good without it."""
+    if chip.vector is not None and chip.vector.functions_flop_per_s is not None:
+        return
+    try:
+        profile = catalog.profile("generic", chip)
+    except GenzError:
+        return
+    told = sorted(name for name, fit in profile.operators.items() if fit.vector_efficiency is not None)
+    if told:
+        path = "vector" if chip.vector is None else "vector.functions"
+        yield "warning", path, f"is missing, whose time {profile.name} adds to {told[0]}; enter it"
 
 
 def _noted(noun: Chip | Platform, path: str) -> bool:

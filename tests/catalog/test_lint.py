@@ -78,6 +78,25 @@ def test_plants_are_found(write: Writer, file: str, text: str, says: str) -> Non
     assert any(says in line for line in found()), found()
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ("", "c.yaml: vector: is missing, whose time generic-gpu adds to attention.prefill; enter it"),
+        ("vector: {peak: 60 TFLOPS}\n", "c.yaml: vector.functions: is missing, whose time generic-gpu adds"),
+        ("vector: {peak: 60 TFLOPS, functions: 4 TOPS}\n", ""),
+    ],
+)
+@pytest.mark.usefixtures("shop")
+def test_vector_units_that_a_profile_counts_on(write: Writer, more: str, says: str) -> None:
+    """Prefill attention was fitted with exponentials beside its products: without, it takes these alone."""
+    beside = "operators: {default: {}, attention.prefill: {vector_efficiency: 0.95}}"
+    text = PROFILE.format(name="generic-gpu", stack="generic", applies="'class:gpu'")
+    write("hardware/profiles/generic-gpu.yaml", text.replace("operators: {default: {}}", beside))
+    write("hardware/chips/c.yaml", CHIP_TEXT + more)
+    lines = [line for line in found() if "c.yaml" in line]
+    assert len(lines) == bool(says) and all(says in line for line in lines), lines
+
+
 def test_the_shipped_catalogs_load_and_hold_no_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
