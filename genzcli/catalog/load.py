@@ -94,7 +94,21 @@ class Catalog:
         """
         kind = f"profile {stack} {batching}"
         whom = " ".join((chip.name, *chip.classes))
-        return self._once(kind, whom, lambda: self._profile(stack, chip, batching))
+        return self._once(kind, whom, lambda: self._banded(self._profile(stack, chip, batching), chip))
+
+    def _banded(self, profile: Profile, chip: Chip) -> Profile:
+        """The profile with an error band that holds for this chip.
+
+        A class's band is that of a chip left out of the fit. It holds for chips of a generation and with
+        memory of a kind that were measured; what is unlike them all may be as far off as `generic` is.
+        """
+        fitted = profile.applies and profile.evidence in ("measured", "published")
+        if not fitted or profile.error is None or profile.measured_on(chip):
+            return profile
+        if profile.is_for(chip) and any(_alike(self.chip(name), chip) for name in profile.measured):
+            return profile
+        generic = self._profile("generic", chip, "")
+        return profile.replace(error=profile.error.at_least(generic))
 
     def _profile(self, stack: str, chip: Chip, batching: str) -> Profile:
         path = find.path_of(stack)
@@ -196,6 +210,16 @@ class Catalog:
         cure = f"{meant}stacks known for it: {', '.join(fitting) or 'none'}; see `genz list profiles`"
         message = f"no calibration of the stack {shortened(stack)} for {chip.name} (class {chip.kind})"
         return UnknownNameError(message, where="--stack", cure=cure)
+
+
+def _alike(one: Chip, other: Chip) -> bool:
+    """Whether what was seen of one chip may be expected of the other: generation and kind of memory."""
+    return one.classes[0] == other.classes[0] and _behind(one) == _behind(other)
+
+
+def _behind(chip: Chip) -> set[str]:
+    """The kinds of memory that hold weights, without the digits of theirs: hbm, gddr, lpddr."""
+    return {name.rstrip("x0123456789") for name, tier in chip.memory.items() if tier.role == "storage"}
 
 
 def _kin(chip: Chip) -> Iterator[str]:

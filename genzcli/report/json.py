@@ -123,6 +123,8 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "stack": asked.profile.stack,
         "profile": asked.profile.name,
         "evidence": asked.profile.evidence,
+        "measured_on_chip": asked.profile.evidence in ("measured", "published")
+        and asked.profile.measured_on(asked.platform.chip),
         "routing": plan.routing if asked.model.has_experts else None,
         "imbalance": plan.imbalance,
         "alpha": plan.alpha if asked.model.has_experts and plan.routing == "power-law" else None,

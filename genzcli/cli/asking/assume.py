@@ -23,6 +23,7 @@ from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model
+from genzcli.spec.profile import Profile
 from genzcli.spec.source import Source
 from genzcli.spec.workload import Plan, Scenario
 
@@ -204,12 +205,44 @@ def _software(request: Request, scenario: Scenario) -> Iterator[str]:
         and not os.path.exists(asked)
     ):
         yield f"{asked} was never measured on such a chip: the generic profile of its class"
+    yield from _dated(asked, scenario)
     if profile.evidence == "generic":
         yield f"efficiencies of profile {profile.name}, not measured on this chip and stack ({profile.note})"
     elif profile.evidence == "ideal":
         yield f"profile {profile.name}: pure roofline, an upper bound and no forecast"
+    elif not profile.measured_on(scenario.platform.chip):
+        yield _foreign(profile, scenario.platform.chip)
     elif request.stack is None or profile.note:
         yield f"efficiencies of profile {profile.name} ({profile.evidence})"
+
+
+def _dated(asked: str | None, scenario: Scenario) -> Iterator[str]:
+    """Static batches of a stack were measured before its servers: other software under one name."""
+    stack = scenario.profile.stack
+    newer = stack.removesuffix("-2024")
+    if asked is None or newer == stack or "2024" in asked or os.path.exists(asked):
+        return
+    if scenario.plan.batching == "static":
+        yield (
+            f"{newer} as of 2024, which static batches were measured under; --concurrency asks for servers,"
+            " measured later where they were"
+        )
+    else:
+        yield f"{newer} as of 2024, since no servers were measured on such a chip"
+
+
+def _foreign(profile: Profile, chip: Chip) -> str:
+    """A profile of other chips than this one: which they are, and how far its errors still hold."""
+    whose = f"fitted to {', '.join(profile.chips_measured)}, " if profile.chips_measured else ""
+    if not profile.is_for(chip):
+        whose = f"which applies to {', '.join(profile.applies)}, {whose}" if profile.applies else whose
+    if profile.error is None:
+        kept = ""
+    elif profile.error.floor:
+        kept = f"; its error band widened to that of {profile.error.floor} where that is wider"
+    else:
+        kept = "; its error band is that of a chip left out of the fit"
+    return f"efficiencies of profile {profile.name}, {whose}not measured on {chip.name}{kept}"
 
 
 def _hardware(scenario: Scenario) -> Iterator[str]:
