@@ -114,7 +114,7 @@ class Catalog:
         path = find.path_of(stack)
         if path is not None:
             return build(read(path), Profile)
-        wanted = find.fold(stack)
+        wanted = _stack(stack)
         ages = (wanted, f"{wanted}-2024")
         ages = ages[::-1] if batching == "static" else ages
         kin = tuple(_kin(chip))
@@ -135,7 +135,7 @@ class Catalog:
         if path is not None:
             build(read(path), Profile)
             return
-        wanted = find.fold(stack)
+        wanted = _stack(stack)
         names = self.names("profiles")
         if any(name == wanted or name.startswith(f"{wanted}-") for name in names):
             return
@@ -210,6 +210,19 @@ class Catalog:
         cure = f"{meant}stacks known for it: {', '.join(fitting) or 'none'}; see `genz list profiles`"
         message = f"no calibration of the stack {shortened(stack)} for {chip.name} (class {chip.kind})"
         return UnknownNameError(message, where="--stack", cure=cure)
+
+
+#: What people call a stack, where its profiles are called otherwise.
+_STACKS = {
+    **dict.fromkeys(("trtllm", "trt-llm", "tensorrtllm", "tensorrt"), "tensorrt-llm"),
+    **dict.fromkeys(("llama.cpp", "llamacpp"), "llama-cpp"),
+}
+
+
+def _stack(word: str) -> str:
+    """A stack by the name of its profiles."""
+    name = find.fold(word)
+    return _STACKS.get(name, name)
 
 
 def _alike(one: Chip, other: Chip) -> bool:

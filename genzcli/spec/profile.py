@@ -163,7 +163,9 @@ class ErrorBand(Noun):
     ttft: Number = ratio("of TTFT, a share of it", above=0)
     tpot: Number = ratio("of TPOT", above=0)
     e2e: Number = ratio("of end-to-end time, and of rates, energy and cost", above=0)
-    floor: str = other("the generic profile whose band these are at least, on a chip unlike any measured", default="")
+    floor: str = other(
+        "the generic profile whose band these are at least, on a chip unlike any measured", default=""
+    )
 
     def at_least(self, other: Profile) -> ErrorBand:
         """The wider of the two bands, time by time."""

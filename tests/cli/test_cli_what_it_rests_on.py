@@ -71,3 +71,49 @@ def test_a_comparison_of_software_of_two_years_warns(genz: Genz) -> None:
     said = genz("compare", "llama-3.1-70b", "8xh100", "8xb200", *words).out
     assert "8xh100 under vllm of 2024, 8xb200 under that of later servers" in said
     assert "vllm of 2024, " not in genz("compare", "llama-3.1-70b", "8xh100", "8xa100", *words).out
+
+
+def test_a_format_of_llama_cpp_names_its_stack(genz: Genz) -> None:
+    words = ("run", "llama-3.1-8b", "rtx-4090", "--precision", "q4_k_m", "--json")
+    hint = "q4_k_m is a format of llama.cpp, whose kernels are those of --stack llama-cpp"
+    assert hint in assumed(genz(*words))
+    assert hint not in assumed(genz(*words, "--stack", "llama-cpp"))
+    assert "is a format of llama.cpp" not in assumed(genz(*words[:3], "--precision", "w4a16", "--json"))
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("trtllm", "tensorrt-llm"), ("TRT-LLM", "tensorrt-llm"), ("llama.cpp", "llama-cpp")]
+)
+def test_a_stack_by_what_people_call_it(genz: Genz, said: str, meant: str) -> None:
+    profiles = [
+        genz("run", "llama-3.1-8b", "h100-sxm", "--stack", word, "--json").json["scenario"]["profile"]
+        for word in (said, meant)
+    ]
+    assert profiles[0] == profiles[1] and profiles[0].startswith(meant)
+
+
+def test_a_swept_concurrency_is_called_so(genz: Genz) -> None:
+    said = genz("sweep", "llama-3.1-8b", "h100-sxm", "--over", "concurrency=1,2").out
+    assert said.splitlines()[2].split()[0] == "concurrency" and "batch" not in said
+    said = genz("sweep", "llama-3.1-8b", "h100-sxm", "--over", "batch=1,2").out
+    assert said.splitlines()[2].split()[0] == "batch"
+
+
+def test_phones_are_found(genz: Genz) -> None:
+    phones = genz("list", "chips", "phone", "-q").out.split()
+    assert {"a18-pro", "snapdragon-8-elite", "dimensity-9400"} <= set(phones)
+    assert genz("list", "chips", "phones", "-q").out.split() == phones
+    assert {"iphone-16-pro", "galaxy-s24"} <= set(genz("list", "phones", "-q").out.split())
+    assert genz("list", "chips", "h100", "-q").out.split() == ["h100-nvl", "h100-pcie", "h100-sxm"]
+
+
+def test_a_server_says_what_its_requests_hold_and_what_the_host_stands_for(genz: Genz) -> None:
+    words = ("run", "llama-3.1-8b", "h100-sxm", "--stack", "sglang", "--json")
+    ended = genz(*words, "--concurrency", "1")
+    said = assumed(ended)
+    assert "a request holds cache for 50% of its output" in said
+    assert "starts all users at once; an idle server's may be far less" in said
+    host = "a server's host work ahead of the first token"
+    assert host not in ended.json["not_modelled"]
+    assert ended.json["not_modelled"] == genz(*words, "-b", "1").json["not_modelled"][1:]
+    assert genz(*words, "-b", "1").json["not_modelled"][0] == host

@@ -90,14 +90,31 @@ def _plan(resolved: Resolved) -> Iterator[str]:
         burst = resolved.scenario.profile.burst
         if burst > 0:
             yield f"{burst:.0%} of the other requests' prompts come together with one's own (profile burst)"
+        yield from _serving(resolved.scenario)
         yield from _crowded(resolved.scenario)
     if resolved.scenario.model.has_experts and request.routing is None:
         yield f"{plan.routing} routing of tokens to experts"
+    weights = plan.precision.weights
+    if weights.startswith(("q", "iq")) and resolved.scenario.profile.stack not in ("llama-cpp", "ideal"):
+        yield f"{weights} is a format of llama.cpp, whose kernels are those of --stack llama-cpp"
     yield from techniques(resolved.scenario)
     yield from _drafts(resolved.scenario)
     yield from _elsewhere(plan)
     for edit in resolved.edits:
         yield f"{edit.path} set to {edit.value}"
+
+
+def _serving(scenario: Scenario) -> Iterator[str]:
+    """What a server's requests hold, and what its host does ahead of a first token."""
+    profile = scenario.profile
+    if profile.held_output < 1:
+        yield f"a request holds cache for {profile.held_output:.0%} of its output (profile held_output)"
+    if profile.request_s or profile.launch_s:
+        each = quantity(profile.request_s, "s"), quantity(profile.launch_s, "s")
+        yield (
+            f"the host's part of TTFT is {each[0]} a request and {each[1]} an operator of its prefill"
+            " (profile), seen where a benchmark starts all users at once; an idle server's may be far less"
+        )
 
 
 def _crowded(scenario: Scenario) -> Iterator[str]:
