@@ -94,18 +94,28 @@ class Catalog:
         """
         kind = f"profile {stack} {batching}"
         whom = " ".join((chip.name, *chip.classes))
-        return self._once(kind, whom, lambda: self._banded(self._profile(stack, chip, batching), chip))
+        return self._once(
+            kind, whom, lambda: self._banded(self._profile(stack, chip, batching), chip, batching)
+        )
 
-    def _banded(self, profile: Profile, chip: Chip) -> Profile:
+    def _banded(self, profile: Profile, chip: Chip, batching: str) -> Profile:
         """The profile with an error band that holds for this chip.
 
         A class's band is that of a chip left out of the fit. It holds for chips of a generation and with
-        memory of a kind that were measured; what is unlike them all may be as far off as `generic` is.
+        memory of a kind that were measured; what is unlike them all may be as far off as `generic` is, and so
+        may be a server under constants of static batches.
         """
         fitted = profile.applies and profile.evidence in ("measured", "published")
-        if not fitted or profile.error is None or profile.measured_on(chip):
+        if not fitted or profile.error is None:
             return profile
-        if profile.is_for(chip) and any(_alike(self.chip(name), chip) for name in profile.measured):
+        server = batching == "continuous" and profile.stack.endswith("-2024")
+        if profile.measured_on(chip) and not server:
+            return profile
+        if (
+            not server
+            and profile.is_for(chip)
+            and any(_alike(self.chip(name), chip) for name in profile.measured)
+        ):
             return profile
         generic = self._profile("generic", chip, "")
         return profile.replace(error=profile.error.at_least(generic))

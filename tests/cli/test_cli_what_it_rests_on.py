@@ -66,6 +66,14 @@ def test_a_static_batch_is_software_of_2024_and_says_so(genz: Genz) -> None:
     assert "as of 2024" not in said
 
 
+def test_a_server_under_constants_of_static_batches_gets_the_wider_band(genz: Genz) -> None:
+    words = ("run", "llama-3.1-8b", "mi300x", "--stack", "vllm", "--json")
+    ended = genz(*words, "--concurrency", "8")
+    assert "vllm as of 2024, fitted to static batches, since no servers were measured" in assumed(ended)
+    generic = genz(*words[:3], "--json", "--concurrency", "8")
+    assert band(ended) == max(band(generic), band(genz(*words, "-b", "8")))
+
+
 def test_a_comparison_of_software_of_two_years_warns(genz: Genz) -> None:
     words = ("--stack", "vllm", "-b", "32", "--format", "markdown")
     said = genz("compare", "llama-3.1-70b", "8xh100", "8xb200", *words).out
@@ -112,6 +120,8 @@ def test_a_server_says_what_its_requests_hold_and_what_the_host_stands_for(genz:
     ended = genz(*words, "--concurrency", "1")
     said = assumed(ended)
     assert "a request holds cache for 50% of its output" in said
+    whole = "a request has cache set aside for all of its output"
+    assert whole not in said and whole in assumed(genz(*words[:3], "--json", "--concurrency", "1"))
     assert "starts all users at once; an idle server's may be far less" in said
     host = "a server's host work ahead of the first token"
     assert host not in ended.json["not_modelled"]

@@ -107,7 +107,9 @@ def _plan(resolved: Resolved) -> Iterator[str]:
 def _serving(scenario: Scenario) -> Iterator[str]:
     """What a server's requests hold, and what its host does ahead of a first token."""
     profile = scenario.profile
-    if profile.held_output < 1:
+    if profile.held_output == 1:
+        yield "a request has cache set aside for all of its output"
+    else:
         yield f"a request holds cache for {profile.held_output:.0%} of its output (profile held_output)"
     if profile.request_s or profile.launch_s:
         each = quantity(profile.request_s, "s"), quantity(profile.launch_s, "s")
@@ -245,7 +247,10 @@ def _dated(asked: str | None, scenario: Scenario) -> Iterator[str]:
             " measured later where they were"
         )
     else:
-        yield f"{newer} as of 2024, since no servers were measured on such a chip"
+        yield (
+            f"{newer} as of 2024, fitted to static batches, since no servers were measured on such a chip;"
+            " its error band is at least that of generic"
+        )
 
 
 def _foreign(profile: Profile, chip: Chip) -> str:
