@@ -71,6 +71,13 @@ def test_example(page: Path, command: str, expected: str) -> None:
         assert output == expected
 
 
+def test_a_file_that_a_page_shows_is_that_file() -> None:
+    page = (ROOT / "docs" / "catalogs.md").read_text(encoding="utf-8")
+    [shown] = re.findall(r"^```yaml\n(.*?)^```$", page, re.M | re.S)
+    chip = ROOT / "docs" / "examples" / "hardware" / "chips" / "my-gpu.yaml"
+    assert shown == chip.read_text(encoding="utf-8")
+
+
 def test_the_pages_have_examples() -> None:
     assert len(examples()) >= 8
 

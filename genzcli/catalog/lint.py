@@ -173,6 +173,9 @@ def _profile(profile: Profile, catalog: Catalog, folder: str | None) -> Iterator
             yield "error", "name", f"should be {fitting!r}, by its stack and what it applies to"
         if target != "any" and not target.startswith("class:") and target not in catalog.names("chips"):
             yield "error", "applies", f"there is no chip {target!r}"
+    for name in profile.measured:
+        if name not in catalog.names("chips"):
+            yield "error", "measured", f"there is no chip {name!r}"
     if not profile.name.startswith(profile.stack):
         yield "error", "name", f"should start with the stack, {profile.stack!r}"
 

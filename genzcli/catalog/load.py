@@ -94,13 +94,37 @@ class Catalog:
         """
         kind = f"profile {stack} {batching}"
         whom = " ".join((chip.name, *chip.classes))
-        return self._once(kind, whom, lambda: self._profile(stack, chip, batching))
+        return self._once(
+            kind, whom, lambda: self._banded(self._profile(stack, chip, batching), chip, batching)
+        )
+
+    def _banded(self, profile: Profile, chip: Chip, batching: str) -> Profile:
+        """The profile with an error band that holds for this chip.
+
+        A class's band is that of a chip left out of the fit. It holds for chips of a generation and with
+        memory of a kind that were measured; what is unlike them all may be as far off as `generic` is, and so
+        may be a server under constants of static batches.
+        """
+        fitted = profile.applies and profile.evidence in ("measured", "published")
+        if not fitted or profile.error is None:
+            return profile
+        server = batching == "continuous" and profile.stack.endswith("-2024")
+        if profile.measured_on(chip) and not server:
+            return profile
+        if (
+            not server
+            and profile.is_for(chip)
+            and any(_alike(self.chip(name), chip) for name in profile.measured)
+        ):
+            return profile
+        generic = self._profile("generic", chip, "")
+        return profile.replace(error=profile.error.at_least(generic))
 
     def _profile(self, stack: str, chip: Chip, batching: str) -> Profile:
         path = find.path_of(stack)
         if path is not None:
             return build(read(path), Profile)
-        wanted = find.fold(stack)
+        wanted = _stack(stack)
         ages = (wanted, f"{wanted}-2024")
         ages = ages[::-1] if batching == "static" else ages
         kin = tuple(_kin(chip))
@@ -121,7 +145,7 @@ class Catalog:
         if path is not None:
             build(read(path), Profile)
             return
-        wanted = find.fold(stack)
+        wanted = _stack(stack)
         names = self.names("profiles")
         if any(name == wanted or name.startswith(f"{wanted}-") for name in names):
             return
@@ -196,6 +220,29 @@ class Catalog:
         cure = f"{meant}stacks known for it: {', '.join(fitting) or 'none'}; see `genz list profiles`"
         message = f"no calibration of the stack {shortened(stack)} for {chip.name} (class {chip.kind})"
         return UnknownNameError(message, where="--stack", cure=cure)
+
+
+#: What people call a stack, where its profiles are called otherwise.
+_STACKS = {
+    **dict.fromkeys(("trtllm", "trt-llm", "tensorrtllm", "tensorrt"), "tensorrt-llm"),
+    **dict.fromkeys(("llama.cpp", "llamacpp"), "llama-cpp"),
+}
+
+
+def _stack(word: str) -> str:
+    """A stack by the name of its profiles."""
+    name = find.fold(word)
+    return _STACKS.get(name, name)
+
+
+def _alike(one: Chip, other: Chip) -> bool:
+    """Whether what was seen of one chip may be expected of the other: generation and kind of memory."""
+    return one.classes[0] == other.classes[0] and _behind(one) == _behind(other)
+
+
+def _behind(chip: Chip) -> set[str]:
+    """The kinds of memory that hold weights, without the digits of theirs: hbm, gddr, lpddr."""
+    return {name.rstrip("x0123456789") for name, tier in chip.memory.items() if tier.role == "storage"}
 
 
 def _kin(chip: Chip) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -87,11 +87,14 @@ def _wanted(kind: str | None, part: str | None) -> tuple[str | None, str]:
 def _matches(part: str, names: Iterable[str]) -> bool:
     from genzcli.catalog.find import fold
 
-    return not part or any(fold(part) in fold(name) for name in names)
+    asked = fold(part)
+    one = asked.removesuffix("s")  # `phones` is every name that ends in phone, and every iphone-…
+    said = [f"{fold(name)}-" for name in names] if part else []
+    return not part or any(asked in name or (one != asked and f"{one}-" in name) for name in said)
 
 
-def _words(entry: Any) -> Iterator[str]:
-    """What a filter looks at: names, a chip's maker, class and status, a platform's chip."""
+def _words(entry: Any, homes: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """What a filter looks at: names, a chip's maker, class, status and home, a platform's chip."""
     from genzcli.errors import GenzError
 
     yield from (entry.name, *entry.aliases)
@@ -100,6 +103,13 @@ def _words(entry: Any) -> Iterator[str]:
     except GenzError:  # a broken file is complained of where its name matches
         return
     yield from (keys[key].word or "" for key in ("vendor", "kind", "status", "chip") if key in keys)
+    if "home" in keys:
+        yield from homes.get(keys["home"].word or "", ())
+
+
+def _homes(catalog: Any) -> dict[str, tuple[str, ...]]:
+    """What each platform is called: a phone's chip is found by `phone`."""
+    return {entry.name: (entry.name, *entry.aliases) for entry in catalog.entries("platforms")}
 
 
 def _entries(catalog: Any, kind: str, part: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -109,8 +119,9 @@ def _entries(catalog: Any, kind: str, part: str) -> tuple[list[dict[str, Any]], 
     from genzcli.errors import GenzError
 
     records, broken = [], []
+    homes = _homes(catalog) if part and kind == "chips" else {}
     for entry in catalog.entries(kind):
-        if not _matches(part, _words(entry) if part else ()):
+        if not _matches(part, _words(entry, homes) if part else ()):
             continue
         try:
             records.append({"name": entry.name, **of(load_file(entry, catalog)), "from": entry.origin})
@@ -120,11 +131,12 @@ def _entries(catalog: Any, kind: str, part: str) -> tuple[list[dict[str, Any]], 
 
 
 def _overview(catalog: Any, part: str) -> list[dict[str, Any]]:
+    homes = _homes(catalog) if part else {}
     found = [
         {"kind": kind, "name": entry.name, "from": entry.origin}
         for kind in KINDS[:-1]
         for entry in catalog.entries(kind)
-        if _matches(part, _words(entry) if part else ())
+        if _matches(part, _words(entry, homes) if part else ())
     ]
     return found + [{"kind": "metrics", "name": item["name"], "from": "built-in"} for item in _metrics(part)]
 

@@ -34,7 +34,7 @@ class Memory(Noun):
     """What one chip of the busiest stage holds at the worst moment."""
 
     weights_bytes: Number = quantity("bytes", "weights, idle experts included", least=0)
-    kv_bytes: Number = quantity("bytes", "KV cache or state of all sequences at their longest", least=0)
+    kv_bytes: Number = quantity("bytes", "KV cache or state that all requests hold", least=0)
     activations_bytes: Number = quantity("bytes", "peak working set of a pass", least=0)
     reserved_bytes: Number = quantity("bytes", "kept by the serving software", least=0)
     used_bytes: Number = quantity("bytes", "the four together", least=0)

@@ -31,11 +31,13 @@ def profile(
     It is for `whom`, as `class:gpu`; for the chip of the runs where that is empty.
     """
     chip = whom or runs[0].stack.nouns.platform.chip.name
+    measured = tuple(dict.fromkeys(item.stack.nouns.platform.chip.name for item in runs))
     source = Source(kind="derived", reference=f"bounded constants fitted to {found.runs} runs of {cited}")
     return found.profile.replace(
         name=f"{stack}-{chip.removeprefix('class:').replace(':', '-')}",
         stack=stack,
         applies=(chip,),
+        measured=measured if whom else (),
         evidence="measured",
         error=bands(found, base),
         note=note(found, runs, base),
@@ -62,7 +64,7 @@ def bands(found: Calibration, base: Profile) -> ErrorBand:
     whole = band.get("e2e", 0.5)
     for name in _TARGET:
         band.setdefault(name, max(getattr(base.error, name) if base.error is not None else 0.5, whole))
-    return ErrorBand(**band)
+    return ErrorBand(ttft=band["ttft"], tpot=band["tpot"], e2e=band["e2e"])
 
 
 def note(found: Calibration, runs: Sequence[Runs], base: Profile) -> str:

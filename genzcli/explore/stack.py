@@ -29,7 +29,7 @@ _TOLD = {
     Chip: ("aliases", "home", "kind", "name", "note", "sources", "status", "vendor", "year"),
     Model: ("aliases", "name", "published", "sources"),
     Platform: ("aliases", "name", "note", "sources"),
-    Profile: ("aliases", "applies", "error", "evidence", "name", "note", "sources", "stack"),
+    Profile: ("aliases", "applies", "error", "evidence", "measured", "name", "note", "sources", "stack"),
     Scenario: ("assumptions", "name"),
     UseCase: ("aliases", "batch", "name", "note", "sources"),
 }

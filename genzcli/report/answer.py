@@ -8,8 +8,8 @@ from genzcli.engine.result import Estimate
 from genzcli.explore.cure import Cure
 from genzcli.slo import Judged
 
-#: What the numbers leave out; printed under every answer.
-NOT_MODELLED = (
+#: What no answer has in its numbers.
+NEVER_MODELLED = (
     "bursts and queueing under a request rate",
     "host and network jitter",
     "kernel-level caching (L2)",
@@ -28,3 +28,9 @@ class Answer(NamedTuple):
     assumptions: tuple[str, ...]
     no_effect: tuple[str, ...] = ()  # words of the question that change nothing, and why
     file: str = ""
+
+    @property
+    def not_modelled(self) -> tuple[str, ...]:
+        """What the numbers leave out; printed under every answer."""
+        batch = self.estimate.scenario.plan.batching == "static"
+        return (*(("a server's host work ahead of the first token",) if batch else ()), *NEVER_MODELLED)

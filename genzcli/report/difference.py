@@ -149,6 +149,22 @@ def _bases(columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
             f"power and energy of {', '.join(alone)} are of chips without hosts, fans and switches,"
             " which the others have; --set platform.host_power=1kW adds some",
         )
+    yield from _ages(columns)
+
+
+def _ages(columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
+    """A warning where one stack stands for software of two ages."""
+    stacks = {name: answer.estimate.scenario.profile.stack for name, answer in columns}
+    for old in dict.fromkeys(stack for stack in stacks.values() if stack.endswith("-2024")):
+        stack = old.removesuffix("-2024")
+        before = [name for name, found in stacks.items() if found == old]
+        later = [name for name, found in stacks.items() if found == stack]
+        if later:
+            yield (
+                "Not the same software",
+                f"{', '.join(before)} under {stack} of 2024, {', '.join(later)} under that of later servers;"
+                " --concurrency compares servers where both were measured",
+            )
 
 
 def _title(columns: Sequence[Column]) -> str:

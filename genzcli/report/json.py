@@ -11,7 +11,7 @@ from genzcli.engine.machine.crossing import link
 from genzcli.engine.machine.energy import chip_power_w, power_basis
 from genzcli.engine.machine.formats import part_dtype
 from genzcli.engine.result import BOUNDS, Content, Estimate, Memory, OperatorTime, Phase, Serving
-from genzcli.report.answer import NOT_MODELLED, Answer
+from genzcli.report.answer import Answer
 from genzcli.slo import uncertain
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.model import Model
@@ -73,7 +73,7 @@ def run_document(answer: Answer) -> dict[str, Any]:
         "cures": [_cure(item) for item in answer.cures],
         "assumptions": list(answer.assumptions),
         "no_effect": list(answer.no_effect),
-        "not_modelled": list(NOT_MODELLED),
+        "not_modelled": list(answer.not_modelled),
     }
 
 
@@ -123,6 +123,8 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "stack": asked.profile.stack,
         "profile": asked.profile.name,
         "evidence": asked.profile.evidence,
+        "measured_on_chip": asked.profile.evidence in ("measured", "published")
+        and asked.profile.measured_on(asked.platform.chip),
         "routing": plan.routing if asked.model.has_experts else None,
         "imbalance": plan.imbalance,
         "alpha": plan.alpha if asked.model.has_experts and plan.routing == "power-law" else None,

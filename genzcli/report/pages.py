@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from genzcli.engine.result import BOUNDS, Memory, OperatorTime, Phase, Serving
-from genzcli.report.answer import NOT_MODELLED, Answer
+from genzcli.report.answer import NEVER_MODELLED, Answer
 from genzcli.report.headline import headline
 from genzcli.report.json import drafting, largest
 from genzcli.report.page import Page, Table
@@ -35,15 +35,17 @@ def run_page(answer: Answer, explain: bool) -> Page:
         headline=head.pieces,
         lines=(_asked(answer),),
         tables=tuple(_tables(answer, explain)),
-        notes=_notes(answer.assumptions, answer.no_effect),
+        notes=_notes(answer.assumptions, answer.no_effect, answer.not_modelled),
     )
 
 
-def _notes(assumptions: Sequence[str], idle: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def _notes(
+    assumptions: Sequence[str], idle: Sequence[str], left: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
     return (
         *([("No effect", "; ".join(idle))] if idle else []),
         ("Assumed", "; ".join(assumptions) or "nothing"),
-        ("Not modelled", ", ".join(NOT_MODELLED)),
+        ("Not modelled", ", ".join(left)),
     )
 
 
@@ -302,6 +304,7 @@ def check_page(outcomes: Sequence[Outcome], status: str, quiet: bool = False) ->
         notes=_notes(
             _shared([answer.assumptions for answer in answers]),
             _shared([answer.no_effect for answer in answers]),
+            _shared([answer.not_modelled for answer in answers]) or NEVER_MODELLED,
         ),
     )
 

@@ -14,6 +14,7 @@ _APART = (
     "name",
     "stack",
     "applies",
+    "measured",
     "evidence",
     "note",
     "sources",
@@ -34,6 +35,8 @@ def _lines(profile: Profile) -> Iterator[str]:
     yield f"name: {profile.name}"
     yield f"stack: {profile.stack}"
     yield f"applies: [{', '.join(_word(name) for name in profile.applies)}]"
+    if profile.measured:
+        yield f"measured: [{', '.join(profile.measured)}]"
     yield f"evidence: {profile.evidence}"
     yield f"source: {{{source.kind}: {_quoted(source.reference)}}}"
     for group in ("operators", "collectives"):

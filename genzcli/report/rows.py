@@ -140,11 +140,22 @@ _SPARE = ("$/M", "J/tok", "bound", "E2E ms", "GB", "chips")
 
 
 def page(
-    found: list[dict[str, Any]], axes: Mapping[str, str], total: int, more: int, asked: tuple[str, ...] = ()
+    found: list[dict[str, Any]],
+    axes: Mapping[str, str],
+    total: int,
+    more: int,
+    asked: tuple[str, ...] = (),
+    served: bool = False,
 ) -> Page:
-    """The rows that are shown; `axes` gives each swept column its unit, `asked` names other columns."""
+    """The rows that are shown; `axes` gives each swept column its unit, `asked` names other columns.
+
+    Where requests are `served`, a swept batch is a concurrency.
+    """
     swept = {name: unit for name, unit in axes.items() if not _only(found, name)}
     table = _chosen(found, swept, asked) if asked else _usual(found, swept)
+    if served and "concurrency" not in asked:
+        heads = tuple("concurrency" if head == "batch" else head for head in table.columns)
+        table = table._replace(columns=heads)
     return Page("", (_title(found, axes, total),), tables=(table,), notes=_notes(found, more))
 
 

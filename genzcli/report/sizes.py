@@ -107,7 +107,7 @@ def sized_page(found: Sequence[Sized], by: str, usecase: UseCase, asked: str) ->
         tables.append(Table(title, (*_COLUMNS[:6], "of the limit"), "lrlrrrl", rows))
     unable = [item for item in found if item.search.best is None and item not in near]
     notes = [("Least", f"{by}, meeting {_objectives(usecase)}"), *_without(able, unable), *_profiles(able)]
-    title = f"{len(able)} of {len(found)} platform{'s' * (len(found) != 1)} can serve it"
+    title = f"{len(able)} of {len(found)} machine{'s' * (len(found) != 1)} can serve it"
     return Page(status="", headline=(title,), lines=(asked,), tables=tuple(tables), notes=tuple(notes))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from genzcli.numeric import maximum
 from genzcli.spec.dtype import BITS
 from genzcli.spec.noun import (
     Noun,
@@ -162,6 +163,21 @@ class ErrorBand(Noun):
     ttft: Number = ratio("of TTFT, a share of it", above=0)
     tpot: Number = ratio("of TPOT", above=0)
     e2e: Number = ratio("of end-to-end time, and of rates, energy and cost", above=0)
+    floor: str = other(
+        "the generic profile whose band these are at least, on a chip unlike any measured", default=""
+    )
+
+    def at_least(self, other: Profile) -> ErrorBand:
+        """The wider of the two bands, time by time."""
+        least = other.error
+        if least is None:
+            return self
+        return ErrorBand(
+            ttft=maximum(self.ttft, least.ttft),
+            tpot=maximum(self.tpot, least.tpot),
+            e2e=maximum(self.e2e, least.e2e),
+            floor=other.name,
+        )
 
     def of(self, field: str) -> Number | None:
         """The band of a field of `engine.result.Metrics`; power has none."""
@@ -189,6 +205,9 @@ class Profile(Noun):
         "chips and classes it is for: h100-sxm, class:gpu, class:gpu:amd (of one vendor), class:gpu:hopper"
         " (of one generation), any",
         default=(),
+    )
+    measured: tuple[str, ...] = texts(
+        "chips whose runs it was fitted to; left out, those of `applies`", default=()
     )
     operators: Mapping[str, OperatorFit] = nouns(
         OperatorFit,
@@ -261,3 +280,13 @@ class Profile(Noun):
     def is_for(self, chip: Chip) -> bool:
         """Whether it is for a chip: by its name, one of its classes, or any."""
         return bool({chip.name, "any", *(f"class:{name}" for name in chip.classes)} & set(self.applies))
+
+    @property
+    def chips_measured(self) -> tuple[str, ...]:
+        """The chips whose runs it rests on, as far as it says."""
+        named = (name for name in self.applies if name != "any" and not name.startswith("class:"))
+        return self.measured or tuple(named)
+
+    def measured_on(self, chip: Chip) -> bool:
+        """Whether runs of this very chip stand behind it."""
+        return chip.name in self.chips_measured

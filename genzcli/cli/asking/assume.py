@@ -23,6 +23,7 @@ from genzcli.report.words import formats, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model
+from genzcli.spec.profile import Profile
 from genzcli.spec.source import Source
 from genzcli.spec.workload import Plan, Scenario
 
@@ -89,14 +90,33 @@ def _plan(resolved: Resolved) -> Iterator[str]:
         burst = resolved.scenario.profile.burst
         if burst > 0:
             yield f"{burst:.0%} of the other requests' prompts come together with one's own (profile burst)"
+        yield from _serving(resolved.scenario)
         yield from _crowded(resolved.scenario)
     if resolved.scenario.model.has_experts and request.routing is None:
         yield f"{plan.routing} routing of tokens to experts"
+    weights = plan.precision.weights
+    if weights.startswith(("q", "iq")) and resolved.scenario.profile.stack not in ("llama-cpp", "ideal"):
+        yield f"{weights} is a format of llama.cpp, whose kernels are those of --stack llama-cpp"
     yield from techniques(resolved.scenario)
     yield from _drafts(resolved.scenario)
     yield from _elsewhere(plan)
     for edit in resolved.edits:
         yield f"{edit.path} set to {edit.value}"
+
+
+def _serving(scenario: Scenario) -> Iterator[str]:
+    """What a server's requests hold, and what its host does ahead of a first token."""
+    profile = scenario.profile
+    if profile.held_output == 1:
+        yield "a request has cache set aside for all of its output"
+    else:
+        yield f"a request holds cache for {profile.held_output:.0%} of its output (profile held_output)"
+    if profile.request_s or profile.launch_s:
+        each = quantity(profile.request_s, "s"), quantity(profile.launch_s, "s")
+        yield (
+            f"the host's part of TTFT is {each[0]} a request and {each[1]} an operator of its prefill"
+            " (profile), seen where a benchmark starts all users at once; an idle server's may be far less"
+        )
 
 
 def _crowded(scenario: Scenario) -> Iterator[str]:
@@ -204,12 +224,47 @@ def _software(request: Request, scenario: Scenario) -> Iterator[str]:
         and not os.path.exists(asked)
     ):
         yield f"{asked} was never measured on such a chip: the generic profile of its class"
+    yield from _dated(asked, scenario)
     if profile.evidence == "generic":
         yield f"efficiencies of profile {profile.name}, not measured on this chip and stack ({profile.note})"
     elif profile.evidence == "ideal":
         yield f"profile {profile.name}: pure roofline, an upper bound and no forecast"
+    elif not profile.measured_on(scenario.platform.chip):
+        yield _foreign(profile, scenario.platform.chip)
     elif request.stack is None or profile.note:
         yield f"efficiencies of profile {profile.name} ({profile.evidence})"
+
+
+def _dated(asked: str | None, scenario: Scenario) -> Iterator[str]:
+    """Static batches of a stack were measured before its servers: other software under one name."""
+    stack = scenario.profile.stack
+    newer = stack.removesuffix("-2024")
+    if asked is None or newer == stack or "2024" in asked or os.path.exists(asked):
+        return
+    if scenario.plan.batching == "static":
+        yield (
+            f"{newer} as of 2024, which static batches were measured under; --concurrency asks for servers,"
+            " measured later where they were"
+        )
+    else:
+        yield (
+            f"{newer} as of 2024, fitted to static batches, since no servers were measured on such a chip;"
+            " its error band is at least that of generic"
+        )
+
+
+def _foreign(profile: Profile, chip: Chip) -> str:
+    """A profile of other chips than this one: which they are, and how far its errors still hold."""
+    whose = f"fitted to {', '.join(profile.chips_measured)}, " if profile.chips_measured else ""
+    if not profile.is_for(chip):
+        whose = f"which applies to {', '.join(profile.applies)}, {whose}" if profile.applies else whose
+    if profile.error is None:
+        kept = ""
+    elif profile.error.floor:
+        kept = f"; its error band widened to that of {profile.error.floor} where that is wider"
+    else:
+        kept = "; its error band is that of a chip left out of the fit"
+    return f"efficiencies of profile {profile.name}, {whose}not measured on {chip.name}{kept}"
 
 
 def _hardware(scenario: Scenario) -> Iterator[str]:

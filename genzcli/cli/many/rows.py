@@ -339,7 +339,8 @@ def _page(found: Iterable[Row], sweep: Sweep, kind: str, names: tuple[str, ...])
         else:
             more += 1
     first, last = sweep.span
-    page = report.page(shown, sweep.units, last - first, more, names)
+    served = sweep.trial.parts.plan.batching == "continuous"
+    page = report.page(shown, sweep.units, last - first, more, names, served)
     if kind == "markdown":
         from genzcli.report.markdown import markdown
 

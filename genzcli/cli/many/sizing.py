@@ -103,7 +103,7 @@ def _told(done: int, total: int, name: str) -> None:
     """How far a search over many platforms is, on a terminal's stderr."""
     if total > _MANY and sys.stderr.isatty():
         end = "\n" if done == total else ""
-        print(f"\r{done} of {total} platforms {name:<32}", end=end, file=sys.stderr, flush=True)
+        print(f"\r{done} of {total} machines {name:<32}", end=end, file=sys.stderr, flush=True)
 
 
 def _own(loaded: Loaded, most: int) -> int:
