@@ -98,13 +98,16 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     """Seconds of one collective of `payload` bytes (the whole buffer) round a group.
 
     Hierarchical: reduce-scatter outwards over the levels, all-reduce on the outermost one that the
-    group spans, all-gather back; each level's buffer is the one inside divided by its members. Per
-    level the fastest physical algorithm is taken. A group of one, and an empty message, cost nothing.
+    group spans, all-gather back; each level's buffer is the one inside divided by its members. An all-to-all
+    sends the whole buffer on each level. Per level the fastest physical algorithm is taken. A group of one,
+    and an empty message, cost nothing.
     """
     if not is_array(group.size) and group.size == 1:
         return Route(0.0, 0.0, "")
     levels = platform.levels
     total, names = NOTHING, []
+    axes = NOTHING  # of a torus, on which an all-to-all is under way at once
+    at_once = kind == "all-to-all" and not fit_of(profile, "", kind).ways
     buffer = payload
     shares = spans(group, levels)
     chips = chips_within(levels)
@@ -115,21 +118,34 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
         wire = wire_of(level, members, stride, fit, chips[position])
         outer = beyond(shares[position + 1 :])
         cost, name = _on_level(kind, wire, buffer, outer, fit)
-        total = _joined(total, cost.when(members > 1), fit_of(profile, "", kind))
+        cost = cost.when(members > 1)
+        if at_once and level.topology in LINES:
+            axes = _beside(axes, cost)
+        else:
+            total = _joined(total, cost, fit_of(profile, "", kind))
         if not is_array(members) and members > 1:
             names.append(f"{level.name} {name} x{members:g}")
         if kind != "all-to-all":
             buffer = buffer / members
-    if kind != "all-to-all":
+    if kind == "all-to-all":
+        total = _joined(axes, total, fit_of(profile, "", kind))
+    else:
         total = _over_all_axes(kind, total, payload, shares, platform, profile)
     return _fitted(kind, total, payload, group, profile, ", ".join(names))
 
 
 def _joined(inner: Cost, outer: Cost, fit: CollectiveFit) -> Cost:
     """Two levels one after the other; where a library pipelines, bytes take as long as on the slower one."""
-    if not fit.pipelined:
-        return inner + outer
-    return Cost(inner.latency_s + outer.latency_s, maximum(inner.transfer_s, outer.transfer_s))
+    return _beside(inner, outer) if fit.pipelined else inner + outer
+
+
+def _beside(one: Cost, other: Cost) -> Cost:
+    """Hops one after the other, bytes on both at once: an all-to-all on the axes of a torus.
+
+    Messages that each go along one axis after another load an axis with m p / (4 b), in whatever order the
+    axes are taken. Cut so that parts start on different axes, they keep all busy until the slowest is done.
+    """
+    return Cost(one.latency_s + other.latency_s, maximum(one.transfer_s, other.transfer_s))
 
 
 def _over_all_axes(

@@ -127,6 +127,29 @@ class TestTorus:
         got = collective("all-reduce", M, Group(size=4), self.torus, IDEAL)
         assert close(got.time_s, 6e-6 + 2 * M * 3 / 4 / 1e11)
 
+    def test_all_to_all_uses_both_axes(self) -> None:
+        # 16 chips send a mean of 1 hop an axis over 4 links of 50 GB/s: 2 m / 200 GB/s, 2 hops an axis at most
+        got = collective("all-to-all", M, Group(size=16), self.torus, IDEAL)
+        assert close(got.time_s, 4e-6 + M / 1e11)
+
+    def test_all_to_all_waits_for_the_longest_axis(self) -> None:
+        # 8 along y: across its two cuts of 4 x 2 x 2 links go 32 chips x m/2 / 2; x is done in half of it
+        y = self.torus.levels[1].replace(size=8)
+        longer = self.torus.replace(levels=(self.torus.levels[0], y))
+        got = collective("all-to-all", M, Group(size=32), longer, IDEAL)
+        assert close(got.time_s, 2e-6 + 4e-6 + 16 * M / 2 / (4 * 2 * 5e10))
+
+    def test_all_to_all_leaves_the_torus_after_its_axes(self) -> None:
+        joined = self.torus.replace(levels=(*self.torus.levels, level("switch", 2, name="out")))
+        got = collective("all-to-all", M, Group(size=32), joined, IDEAL)
+        assert close(got.time_s, 4e-6 + M / 1e11 + 2e-6 + M / 2 / 1e11)
+
+    def test_all_to_all_of_a_library_with_ways_is_theirs(self) -> None:
+        ways = {"simple": Way(algorithm="ring")}
+        known = IDEAL.replace(collectives={"default": CollectiveFit(ways=ways)})
+        got = collective("all-to-all", M, Group(size=16), self.torus, known)
+        assert close(got.time_s, 4e-6 + 2 * M / 1e11)
+
     def test_a_group_beyond_the_torus_goes_level_by_level(self) -> None:
         joined = self.torus.replace(levels=(*self.torus.levels, level("switch", 2, name="out")))
         got = collective("all-gather", M, Group(size=32), joined, IDEAL)
@@ -157,6 +180,9 @@ class TestMesh:
         two = platform(self.line.replace(size=4, name="x"), self.line.replace(size=4, name="y"))
         got = collective("all-reduce", M, Group(size=16), two, IDEAL)
         assert close(got.time_s, 12e-6 + 2 * M * 15 / 16 / 1e11)
+        # half of 16 chips send m/2 each over the 4 links in the middle; 3 hops an axis to the far corner
+        got = collective("all-to-all", M, Group(size=16), two, IDEAL)
+        assert close(got.time_s, 6e-6 + 8 * M / 2 / (4 * 5e10))
 
 
 def test_a_fat_tree_carries_less_through_its_top() -> None:
