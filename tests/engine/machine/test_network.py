@@ -128,7 +128,7 @@ class TestTorus:
         assert close(got.time_s, 6e-6 + 2 * M * 3 / 4 / 1e11)
 
     def test_all_to_all_uses_both_axes(self) -> None:
-        # 16 chips send a mean of 1 hop an axis over 4 links of 50 GB/s: 2 m / 200 GB/s, 2 hops an axis at most
+        # 16 chips send a mean of 1 hop an axis over 4 links of 50 GB/s: 2 m / 200 GB/s; 2 hops at most
         got = collective("all-to-all", M, Group(size=16), self.torus, IDEAL)
         assert close(got.time_s, 4e-6 + M / 1e11)
 
