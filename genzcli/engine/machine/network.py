@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine.machine.collectives import HOPS, LINES, NOTHING, Cost, Wire, fastest, point_to_point
-from genzcli.numeric import both, ceil, floor, is_array, maximum, minimum, where
+from genzcli.numeric import both, ceil, each, floor, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Level, Platform
 from genzcli.spec.noun import Noun, count
 from genzcli.spec.profile import CollectiveFit, Profile
@@ -43,12 +45,50 @@ class Route(NamedTuple):
 
 
 def extended(platform: Platform, chips: Number) -> Platform:
-    """The platform as `chips` chips need it: what joins several of it becomes its outermost level."""
-    outer = platform.scale_out
+    """The platform as `chips` chips need it: a slice of a torus, or what joins several as outermost level."""
+    levels, outer = _sliced(platform.levels, chips), platform.scale_out
     if outer is None:
-        return platform
+        return platform if levels is platform.levels else platform.replace(levels=levels)
     several = outer.replace(size=maximum(1, ceil(chips / platform.chips)))
-    return platform.replace(levels=(*platform.levels, several), scale_out=None)
+    return platform.replace(levels=(*levels, several), scale_out=None)
+
+
+def is_torus(levels: tuple[Level, ...]) -> bool:
+    """Whether chips have neighbours only, along more than one axis."""
+    return len(levels) > 1 and all(level.topology in LINES for level in levels)
+
+
+def _sliced(levels: tuple[Level, ...], chips: Number) -> tuple[Level, ...]:
+    """So many chips of a torus or mesh, as square as it goes; all of it where they are as many or more.
+
+    A ring that is cut is open, unless the level says at which sizes switches close it.
+    """
+    if not is_torus(levels):
+        return levels
+    whole = [level.size for level in levels]
+    if not any(map(is_array, (chips, *whole))) and chips >= math.prod(whole):
+        return levels
+
+    def along(axis: int) -> Number:
+        return each(lambda many, *room: compact(int(many), room)[axis], chips, *whole)
+
+    return tuple(
+        level.replace(size=along(axis), closes=level.size if level.closes is None else level.closes)
+        for axis, level in enumerate(levels)
+    )
+
+
+@lru_cache(maxsize=4096)
+def compact(chips: int, room: tuple[float, ...]) -> tuple[int, ...]:
+    """Sizes of the most square box of at least so many chips: 2 x 2 x 1, 2 x 2 x 2, 4 x 2 x 2, ..."""
+    sizes = [1] * len(room)
+    while (within := math.prod(sizes)) < chips:
+        open_ = [axis for axis, size in enumerate(sizes) if size < room[axis]]
+        if not open_:
+            break
+        axis = min(open_, key=sizes.__getitem__)
+        sizes[axis] = min(2 * sizes[axis], int(room[axis]), -(-chips * sizes[axis] // within))
+    return tuple(sizes)
 
 
 def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number], ...]:
@@ -80,6 +120,8 @@ def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit, w
         peer = chip / maximum(level.size - 1, 1)
     if level.topology in LINES:
         closed = both(level.topology == "ring", members * stride >= level.size)
+        if level.closes is not None:
+            closed = both(closed, floor(level.size / level.closes) * level.closes == level.size)
         one_way = chip / minimum(level.links, 2)
         peer = one_way / stride
         chip = where(closed, chip, one_way) / stride
