@@ -170,6 +170,15 @@ def _moe(noun: Moe) -> tuple[str, str] | None:
             f"experts_per_token {noun.experts_per_token} exceeds experts {noun.experts}",
             "swap or correct them",
         )
+    if noun.groups_per_token > noun.groups:
+        said = f"groups_per_token {noun.groups_per_token} exceeds groups {noun.groups}"
+        return said, "swap or correct them"
+    if noun.experts % noun.groups:
+        return f"{noun.experts} experts are no {noun.groups} equal groups", "correct `groups`"
+    within = noun.experts // noun.groups * noun.groups_per_token
+    if noun.experts_per_token > within:
+        said = f"a token visits {noun.experts_per_token} experts, and its groups have {within}"
+        return said, "raise `groups_per_token`"
     return None
 
 

@@ -65,7 +65,7 @@ class OperatorTime(Noun):
     weight_bytes: Number = ratio("weights read", default=0.0)
     kv_bytes: Number = ratio("KV read and written", default=0.0)
     activation_bytes: Number = ratio("activations read and written", default=0.0)
-    network_bytes: Number = ratio("payload of the collective", default=0.0)
+    network_bytes: Number = ratio("payload of the collective: one chip's whole buffer", default=0.0)
     compute_s: Number = ratio("seconds, where compute bounds", default=0.0)
     memory_s: Number = ratio("seconds, where memory bounds", default=0.0)
     network_s: Number = ratio("seconds of exposed communication", default=0.0)

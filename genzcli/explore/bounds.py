@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from genzcli.engine.counts.prompts import read_tokens
 from genzcli.engine.estimate import estimate
 from genzcli.engine.machine.energy import energy_j, rent_usd_per_hour
+from genzcli.engine.machine.network import is_torus
 from genzcli.engine.machine.roofline import Parts
 from genzcli.engine.result import Metrics
 from genzcli.errors import PlanError
@@ -113,7 +114,10 @@ def _micro_batch(plan: Plan) -> float:
 
 
 def _roomy(scenario: Scenario) -> Scenario:
-    """The scenario where everything lies in memory as fast as a chip's are, together if they stream so."""
+    """The scenario where everything lies in memory as fast as a chip's are, together if they stream so.
+
+    More stages are a larger slice of a torus, whose rings may be closed: here they all are.
+    """
     platform, chip = scenario.platform, scenario.platform.chip
     stores = [tier for tier in chip.memory.values() if tier.role == "storage"]
     rates = [tier.bandwidth_bytes_per_s for tier in (*stores, *platform.memory.values())]
@@ -126,4 +130,7 @@ def _roomy(scenario: Scenario) -> Scenario:
         )
         for name, tier in chip.memory.items()
     }
-    return scenario.replace(platform=platform.replace(chip=chip.replace(memory=memory)))
+    levels = platform.levels
+    if is_torus(levels):
+        levels = tuple(level.replace(closes=1) for level in levels)
+    return scenario.replace(platform=platform.replace(chip=chip.replace(memory=memory), levels=levels))

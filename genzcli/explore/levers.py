@@ -11,7 +11,7 @@ from genzcli.spec.noun import Field, Noun
 from genzcli.spec.workload import DraftSite, Scenario
 
 #: Numbers that stand for a structure, or say where another number applies.
-_FIXED = ("corner", "crowding", "most_bytes", "year", "tp", "pp", "dp", "ep")
+_FIXED = ("corner", "crowding", "most_bytes", "closes", "year", "tp", "pp", "dp", "ep")
 #: What is not there at 1. Sparsity anywhere below also stores which weights are kept: a jump, no slope.
 _NONE_AT_1 = ("weight_density", "oversubscription")
 #: Short words for what everyone turns; all others go by their path.

@@ -34,7 +34,9 @@ _TOLD = {
     UseCase: ("aliases", "batch", "name", "note", "sources"),
 }
 #: Numbers that say which lines run, not what these compute.
-_STRUCTURE = ("corner", "crowding", "experts", "experts_per_token", "number", "pp")
+_STRUCTURE = (
+    *("corner", "crowding", "experts", "experts_per_token", "groups", "groups_per_token", "number", "pp"),
+)
 _NUMBERS = ("quantity", "count", "ratio")
 _UNKNOWN = float("nan")
 

@@ -313,6 +313,8 @@ def _feedforward(part: Mlp | Moe, d_model: float) -> tuple[str, str]:
     shared = f", shared width {count(part.d_shared)}" if part.d_shared else ""
     narrow = f", in a space of {count(part.d_latent)}" if part.d_latent is not None else ""
     chosen = f"{count(part.experts_per_token)} of {count(part.experts)} experts"
+    if part.limited:
+        chosen += f" in {count(part.groups_per_token)} of {count(part.groups)} groups"
     return "MoE", f"{chosen} of width {count(part.d_expert)}, {gate}{shared}{narrow}"
 
 

@@ -162,6 +162,10 @@ class Level(Noun):
     )
     efficiency: Number = ratio("share of the bandwidth that payload gets", above=0, most=1, default=1.0)
     reduces: bool = flag("the switch can add up (NVLink SHARP)", default=False)
+    closes: Number | None = count(
+        "a slice of a torus closes its ring at multiples of so many chips; none but the whole ring is closed",
+        default=None,
+    )
 
     @property
     def chip_bandwidth_bytes_per_s(self) -> Number:

@@ -164,6 +164,13 @@ class Moe(Noun):
     d_latent: Number | None = count(
         "width the routed experts work in, where tokens are projected down to it and back", default=None
     )
+    groups: Number = count("equal groups of experts that a router chooses among first", default=1)
+    groups_per_token: Number = count("groups that may take a token", default=1)
+
+    @property
+    def limited(self) -> bool:
+        """Whether a token may go to experts of some groups only."""
+        return bool(self.groups_per_token < self.groups)
 
 
 Recurrent: TypeAlias = Mamba | Mamba2 | LinearAttention | ShortConvolution

@@ -234,6 +234,14 @@ def test_precision_in_one_word_or_many() -> None:
             "moe: {experts: 2, experts_per_token: 3, d_expert: 3}",
             "experts_per_token 3 exceeds",
         ),
+        *(
+            ("mlp: {d_ff: 256}", f"moe: {{experts: 8, experts_per_token: 4, d_expert: 3, {groups}}}", says)
+            for groups, says in (
+                ("groups: 3", "8 experts are no 3 equal groups"),
+                ("groups: 2, groups_per_token: 3", "groups_per_token 3 exceeds groups 2"),
+                ("groups: 4", "a token visits 4 experts, and its groups have 2"),
+            )
+        ),
         ("mlp: {d_ff: 256}", "mlp: {d_ff: 256, gated: maybe}", "neither true nor false"),
     ],
 )

@@ -319,6 +319,37 @@ def test_deepseek_has_dense_first_layers_and_shared_experts() -> None:
     assert cache(model) == 4 * (32 + 8) * 2
 
 
+@pytest.mark.parametrize(
+    ("more", "groups"),
+    [
+        ({"n_group": 4, "topk_group": 2, "topk_method": "noaux_tc"}, (4, 2)),
+        ({"n_group": 4, "topk_group": 2, "topk_method": "group_limited_greedy"}, (4, 2)),
+        ({"n_group": 4, "topk_group": 2, "topk_method": "greedy"}, (1, 1)),  # takes no notice of groups
+        ({"n_group": 4, "topk_group": 4}, (1, 1)),
+        ({"n_group": None, "topk_group": None}, (1, 1)),
+    ],
+)
+def test_a_router_limited_to_groups_is_read(more: dict[str, Any], groups: tuple[int, int]) -> None:
+    part = feeds(made({**DEEPSEEK, **more}))[1]
+    assert (part.groups, part.groups_per_token) == groups
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("deepseek-ai--DeepSeek-R1", (8, 4)),
+        ("deepseek-ai--DeepSeek-V3.2", (8, 4)),
+        ("moonshotai--Kimi-K2.5", (1, 1)),
+        ("nvidia--GLM-5-NVFP4", (1, 1)),
+    ],
+)
+def test_groups_of_real_routers(name: str, groups: tuple[int, int]) -> None:
+    model = Catalog().model(str(CONFIGS / f"{name}_config.json"))
+    parts = [part for part in feeds(model) if isinstance(part, Moe)]
+    assert {(part.groups, part.groups_per_token) for part in parts} == {groups}
+
+
 @pytest.mark.parametrize("family", ["deepseek_v32", "glm_moe_dsa"])
 def test_an_indexer_is_read(family: str) -> None:
     values = {**DEEPSEEK, "model_type": family, "index_n_heads": 4, "index_head_dim": 16, "index_topk": 8}

@@ -12,6 +12,7 @@ from engine_samples import scenario as scenario_of
 
 from genzcli.engine.estimate import estimate
 from genzcli.errors import PlanError
+from genzcli.explore.bounds import best_case
 from genzcli.explore.largest import largest
 from genzcli.explore.needs import requirements
 from genzcli.explore.size import AIMS, least_chips, smallest
@@ -171,3 +172,24 @@ def test_what_no_amount_of_hardware_meets_is_said() -> None:
     search = smallest(case, {}, "chips", 64)
     assert search.best is None and "no number of chips" in search.why
     assert search.closest is not None and search.closest.misses["tpot"] > 1000
+
+
+def test_no_slice_of_a_torus_beats_the_bound_of_its_plan() -> None:
+    """More stages are a larger slice: 3 chips are part of 2 x 2, of 6 they are one closed ring of a 3 x 2."""
+    slow = {"bandwidth_bytes_per_s": 1e9, "links": 2, "latency_s": 0.0}
+    axes = (level("ring", 3, name="x", **slow), level("ring", 8, name="y", **slow))
+    case = scenario_of(dense(48, heads=24, kv_heads=24), platform(*axes), usecase(), batch=16)
+    tried = (each for each in degrees(24) if each["ep"] in (1, each["tp"] * each["dp"]))
+    plans = [case.plan.replace(**each) for each in tried]
+    bound, legal = best_case(case, plans), []
+    assert bound.tpot_s is not None
+    for plan, ttft, tpot in zip(plans, bound.ttft_s, bound.tpot_s, strict=True):  # type: ignore[arg-type]
+        try:
+            found = estimate(case.replace(plan=plan)).metrics
+        except PlanError:
+            continue
+        legal.append((plan.tp, plan.pp))
+        assert found.ttft_s >= ttft * (1 - 1e-9)
+        assert found.tpot_s is not None
+        assert found.tpot_s >= tpot * (1 - 1e-9)
+    assert (3, 2) in legal

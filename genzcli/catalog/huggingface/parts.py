@@ -62,7 +62,17 @@ def moe(config: Config, *, d_expert: int, d_shared: int = 0, gated: bool = True,
     found: Layer = {"experts": experts, "experts_per_token": chosen, "d_expert": d_expert}
     found |= {"d_shared": d_shared} if d_shared else {}
     found |= {} if gated else {"gated": False}
+    found |= _limits(config)
     return found | {key: value for key, value in extra.items() if value}
+
+
+def _limits(config: Config) -> Layer:
+    """Group-limited routing; a greedy router has groups in its config and takes no notice."""
+    groups = config.count("n_group", "num_expert_group", default=1, least=0)
+    chosen = config.count("topk_group", default=groups, least=0)
+    if config.get("topk_method") == "greedy" or not 0 < chosen < groups:
+        return {}
+    return {"groups": groups, "groups_per_token": chosen}
 
 
 def shared_width(config: Config, d_expert: int) -> int:

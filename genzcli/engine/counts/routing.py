@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -166,15 +167,16 @@ def copies(moe: Moe, shard: Shard, routing: Routing) -> Number:
     """Copies of a token that leave for the experts: one a rank that holds one of its K experts.
 
     balanced   min(K, ep)
-    uniform    expected ranks touched, ep (1 - prod_j (E - E/ep - j) / (E - j)) over j < K
-    power-law  as uniform, times the busiest rank's load over the mean
+    uniform    expected ranks touched, ep (1 - prod_j (E - E/ep - j) / (E - j)) over j < K; fewer where a
+               router limits a token to some groups of experts
+    power-law  as uniform, times the busiest rank's load over the mean, at most one of each token
     worst      one rank takes in every token, which takes as long as ep copies of each
     An imbalance makes the busiest rank take in that much more, at most one copy of each token.
     """
     chosen, ep = moe.experts_per_token, shard.ep
     match routing.rule:
         case "balanced":
-            count: Number = minimum(chosen, ep)
+            count: Number = minimum(chosen, minimum(ep, _ranks_allowed(moe, ep)))
         case "uniform":
             count = _ranks_visited(moe, ep)
         case "power-law":
@@ -200,9 +202,41 @@ def picks(moe: Moe, shard: Shard, routing: Routing) -> Number:
     return minimum(count * routing.imbalance, moe.experts_per_token * shard.ep)
 
 
+def _ranks_allowed(moe: Moe, ep: Number) -> Number:
+    """Most ranks that the experts of a token's groups lie on: contiguous experts, G groups on ep ranks."""
+    return moe.groups_per_token * maximum(ep / moe.groups, 1) if moe.limited else ep
+
+
 def _ranks_visited(moe: Moe, ep: Number) -> Number:
     """Expected ranks that hold one of K experts drawn at random."""
-    missed: Number = 1.0
-    for j in range(int(moe.experts_per_token)):
-        missed = missed * maximum(moe.experts - moe.experts / ep - j, 0) / (moe.experts - j)
+    if moe.limited:
+        return each(lambda ranks: _ranks_in_groups(moe, ranks), ep)
+    return ep * (1 - _missed(moe.experts, moe.experts / ep, int(moe.experts_per_token)))
+
+
+def _ranks_in_groups(moe: Moe, ep: float) -> float:
+    """Expected ranks that hold one of K experts drawn at random from g groups drawn at random of G.
+
+    A rank has E/ep experts of c = ceil(G/ep) groups, of which h are among the g with the chance of
+    C(c, h) C(G - c, g - h) / C(G, g); h/c of its experts are then among the g E/G to draw from. Exact
+    where ranks cut groups or groups ranks evenly, else up to 6 % low. Routers take the groups with the best
+    scores, so more of these are visited: with independent scores and DeepSeek-V3's sum of two, 3.95 in place
+    of 3.63 of 8 ranks, 6.86 of 6.60 of 32. Source: arXiv 2412.19437, section 2.1.2, where groups are nodes.
+    """
+    groups, chosen = int(moe.groups), int(moe.groups_per_token)
+    own = min(groups, math.ceil(groups / ep))
+    open_, held = moe.experts / groups * chosen, moe.experts / ep / own
+    missed = 0.0
+    for hit in range(min(own, chosen) + 1):
+        ways = math.comb(own, hit) * math.comb(groups - own, chosen - hit)
+        chance = ways / math.comb(groups, chosen)
+        missed += chance * float(_missed(open_, hit * held, int(moe.experts_per_token)))
     return ep * (1 - missed)
+
+
+def _missed(experts: Number, held: Number, chosen: int) -> Number:
+    """Chance that none of the `held` is among `chosen` of so many experts."""
+    missed: Number = 1.0
+    for j in range(chosen):
+        missed = missed * maximum(experts - held - j, 0) / (experts - j)
+    return missed

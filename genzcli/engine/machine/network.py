@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from genzcli.engine.machine.collectives import HOPS, LINES, NOTHING, Cost, Wire, fastest, point_to_point
-from genzcli.numeric import both, ceil, floor, is_array, maximum, minimum, where
+from genzcli.numeric import both, ceil, each, floor, is_array, maximum, minimum, where
 from genzcli.spec.hardware import Level, Platform
 from genzcli.spec.noun import Noun, count
 from genzcli.spec.profile import CollectiveFit, Profile
@@ -43,12 +45,50 @@ class Route(NamedTuple):
 
 
 def extended(platform: Platform, chips: Number) -> Platform:
-    """The platform as `chips` chips need it: what joins several of it becomes its outermost level."""
-    outer = platform.scale_out
+    """The platform as `chips` chips need it: a slice of a torus, or what joins several as outermost level."""
+    levels, outer = _sliced(platform.levels, chips), platform.scale_out
     if outer is None:
-        return platform
+        return platform if levels is platform.levels else platform.replace(levels=levels)
     several = outer.replace(size=maximum(1, ceil(chips / platform.chips)))
-    return platform.replace(levels=(*platform.levels, several), scale_out=None)
+    return platform.replace(levels=(*levels, several), scale_out=None)
+
+
+def is_torus(levels: tuple[Level, ...]) -> bool:
+    """Whether chips have neighbours only, along more than one axis."""
+    return len(levels) > 1 and all(level.topology in LINES for level in levels)
+
+
+def _sliced(levels: tuple[Level, ...], chips: Number) -> tuple[Level, ...]:
+    """So many chips of a torus or mesh, as square as it goes; all of it where they are as many or more.
+
+    A ring that is cut is open, unless the level says at which sizes switches close it.
+    """
+    if not is_torus(levels):
+        return levels
+    whole = [level.size for level in levels]
+    if not any(map(is_array, (chips, *whole))) and chips >= math.prod(whole):
+        return levels
+
+    def along(axis: int) -> Number:
+        return each(lambda many, *room: compact(int(many), room)[axis], chips, *whole)
+
+    return tuple(
+        level.replace(size=along(axis), closes=level.size if level.closes is None else level.closes)
+        for axis, level in enumerate(levels)
+    )
+
+
+@lru_cache(maxsize=4096)
+def compact(chips: int, room: tuple[float, ...]) -> tuple[int, ...]:
+    """Sizes of the most square box of at least so many chips: 2 x 2 x 1, 2 x 2 x 2, 4 x 2 x 2, ..."""
+    sizes = [1] * len(room)
+    while (within := math.prod(sizes)) < chips:
+        open_ = [axis for axis, size in enumerate(sizes) if size < room[axis]]
+        if not open_:
+            break
+        axis = min(open_, key=sizes.__getitem__)
+        sizes[axis] = min(2 * sizes[axis], int(room[axis]), -(-chips * sizes[axis] // within))
+    return tuple(sizes)
 
 
 def spans(group: Group, levels: tuple[Level, ...]) -> tuple[tuple[Number, Number], ...]:
@@ -80,6 +120,8 @@ def wire_of(level: Level, members: Number, stride: Number, fit: CollectiveFit, w
         peer = chip / maximum(level.size - 1, 1)
     if level.topology in LINES:
         closed = both(level.topology == "ring", members * stride >= level.size)
+        if level.closes is not None:
+            closed = both(closed, floor(level.size / level.closes) * level.closes == level.size)
         one_way = chip / minimum(level.links, 2)
         peer = one_way / stride
         chip = where(closed, chip, one_way) / stride
@@ -98,13 +140,16 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
     """Seconds of one collective of `payload` bytes (the whole buffer) round a group.
 
     Hierarchical: reduce-scatter outwards over the levels, all-reduce on the outermost one that the
-    group spans, all-gather back; each level's buffer is the one inside divided by its members. Per
-    level the fastest physical algorithm is taken. A group of one, and an empty message, cost nothing.
+    group spans, all-gather back; each level's buffer is the one inside divided by its members. An all-to-all
+    sends the whole buffer on each level. Per level the fastest physical algorithm is taken. A group of one,
+    and an empty message, cost nothing.
     """
     if not is_array(group.size) and group.size == 1:
         return Route(0.0, 0.0, "")
     levels = platform.levels
     total, names = NOTHING, []
+    axes = NOTHING  # of a torus, on which an all-to-all is under way at once
+    at_once = kind == "all-to-all" and not fit_of(profile, "", kind).ways
     buffer = payload
     shares = spans(group, levels)
     chips = chips_within(levels)
@@ -115,21 +160,34 @@ def collective(kind: str, payload: Number, group: Group, platform: Platform, pro
         wire = wire_of(level, members, stride, fit, chips[position])
         outer = beyond(shares[position + 1 :])
         cost, name = _on_level(kind, wire, buffer, outer, fit)
-        total = _joined(total, cost.when(members > 1), fit_of(profile, "", kind))
+        cost = cost.when(members > 1)
+        if at_once and level.topology in LINES:
+            axes = _beside(axes, cost)
+        else:
+            total = _joined(total, cost, fit_of(profile, "", kind))
         if not is_array(members) and members > 1:
             names.append(f"{level.name} {name} x{members:g}")
         if kind != "all-to-all":
             buffer = buffer / members
-    if kind != "all-to-all":
+    if kind == "all-to-all":
+        total = _joined(axes, total, fit_of(profile, "", kind))
+    else:
         total = _over_all_axes(kind, total, payload, shares, platform, profile)
     return _fitted(kind, total, payload, group, profile, ", ".join(names))
 
 
 def _joined(inner: Cost, outer: Cost, fit: CollectiveFit) -> Cost:
     """Two levels one after the other; where a library pipelines, bytes take as long as on the slower one."""
-    if not fit.pipelined:
-        return inner + outer
-    return Cost(inner.latency_s + outer.latency_s, maximum(inner.transfer_s, outer.transfer_s))
+    return _beside(inner, outer) if fit.pipelined else inner + outer
+
+
+def _beside(one: Cost, other: Cost) -> Cost:
+    """Hops one after the other, bytes on both at once: an all-to-all on the axes of a torus.
+
+    Messages that each go along one axis after another load an axis with m p / (4 b), in whatever order the
+    axes are taken. Cut so that parts start on different axes, they keep all busy until the slowest is done.
+    """
+    return Cost(one.latency_s + other.latency_s, maximum(one.transfer_s, other.transfer_s))
 
 
 def _over_all_axes(

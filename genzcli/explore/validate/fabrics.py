@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from genzcli.engine.machine.collectives import LINES
-from genzcli.engine.machine.network import extended
+from genzcli.engine.machine.network import compact, extended, is_torus
 from genzcli.errors import GenzError, shortened
 from genzcli.spec.hardware import Level, Platform
 
@@ -18,7 +17,7 @@ _BRIDGE = 300e9  # bytes/s each way over the three NVLink bridges of a pair (A10
 def joined(home: Platform, fabric: str, members: int, nodes: int) -> Platform:
     """The chips of a row: so many a node, on the node's own level or levels, nodes on what joins them."""
     fabric = fabric.lower()
-    if is_torus(home) and "dcn" not in fabric:  # its hosts are no nodes
+    if is_torus(home.levels) and "dcn" not in fabric:  # its hosts are no nodes
         return _slice(home, members)
     inside = max(1, members // nodes)
     levels = _inner(home, fabric, inside)
@@ -69,30 +68,14 @@ def _outer(home: Platform, fabric: str) -> Level | None:
     return outer
 
 
-def is_torus(platform: Platform) -> bool:
-    """Whether its chips have neighbours only, along more than one axis."""
-    return len(platform.levels) > 1 and all(level.topology in LINES for level in platform.levels)
-
-
 def _slice(home: Platform, members: int) -> Platform:
     """So many chips of a torus, as square as it goes: 2 x 2 x 1, 2 x 2 x 2, 2 x 2 x 4, ...
 
     Only the rings of whole cubes are closed (Google Cloud documentation, TPU slices): an axis that is shorter
     than the platform's is a line.
     """
-    sizes = [1] * len(home.levels)
-    while (chips := _product(sizes)) < members:
-        axis = sizes.index(min(sizes))
-        sizes[axis] = min(2 * sizes[axis], -(-members * sizes[axis] // chips))
     levels = (
         level.replace(size=size, topology=level.topology if size >= level.size else "mesh")
-        for level, size in zip(home.levels, sizes, strict=True)
+        for level, size in zip(home.levels, compact(members, (members,) * len(home.levels)), strict=True)
     )
     return home.replace(levels=tuple(levels), scale_out=None)
-
-
-def _product(sizes: list[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product

@@ -16,7 +16,6 @@ from genzcli.engine.counts.routing import Routing, copies
 from genzcli.engine.machine.exchange import exchange
 from genzcli.engine.machine.network import Group
 from genzcli.explore.validate.kind import Predicted, Row
-from genzcli.numeric import maximum
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Moe
 from genzcli.spec.profile import CollectiveFit, Profile
@@ -86,13 +85,12 @@ def _bytes(row: Row, way: str) -> float:
 
 
 def _copies(benchmark: Benchmark, owned: float, nodes: int) -> Copies:
-    """Tokens drawn at random; where only some nodes may take one, among the experts of those."""
-    share = min(1.0, (benchmark.nodes or nodes) / nodes)
-    within = _EXPERTS.replace(experts=_EXPERTS.experts * share)
+    """Tokens drawn at random; where only some nodes may take one, a node is a group of experts."""
+    most = min(nodes, benchmark.nodes or nodes)
+    experts = _EXPERTS.replace(groups=nodes, groups_per_token=most)
 
     def members(groups: Number) -> Number:
-        taking = maximum(1, groups * share)
-        return owned * copies(within, WHOLE.replace(ep=taking), Routing(rule="uniform"))
+        return owned * copies(experts, WHOLE.replace(ep=groups), Routing(rule="uniform"))
 
     return Copies(members=members, experts=owned * _EXPERTS.experts_per_token)
 

@@ -28,6 +28,9 @@ from genzcli.spec.dtype import Precision
 from genzcli.spec.model import Moe
 from genzcli.spec.workload import Plan
 
+#: DeepSeek-V3: 8 of 256 experts, which lie in 4 of 8 groups.
+LIMITED = Moe(experts=256, experts_per_token=8, d_expert=64, groups=8, groups_per_token=4)
+UNIFORM = Routing(rule="uniform")
 FOUR = Moe(experts=4, experts_per_token=1, d_expert=64)
 SMALL = Moe(experts=4, experts_per_token=2, d_expert=64)
 MANY = Moe(experts=64, experts_per_token=6, d_expert=64)
@@ -221,6 +224,85 @@ def test_a_grid_of_skews_and_replicas_is_its_scalars() -> None:
 
 DATA = os.environ.get("GENZ_DATA")
 MEASURED = ("distribution", "latency_us", "frac_flops", "frac_bw")
+
+
+def visited(part: Moe, ranks: float) -> float:
+    return float(copies(part, shard(tp=ranks, ep=ranks), UNIFORM))
+
+
+def drawn(part: Moe, ranks: int, *, best: bool = False, tokens: int = 60_000) -> float:
+    """Mean number of ranks, by drawing groups (or taking those of the best scores), then experts in them."""
+    source = np.random.default_rng(7)
+    size, chosen_of = int(part.experts // part.groups), int(part.experts_per_token)
+    scores = source.random((tokens, int(part.experts)))
+    worth = source.random((tokens, int(part.groups)))
+    if best:
+        worth = np.sort(scores.reshape(tokens, -1, size), axis=2)[:, :, -2:].sum(2)
+    groups = (-worth).argsort(1).argsort(1) < part.groups_per_token
+    scores = np.where(np.repeat(groups, size, axis=1), scores, -1)
+    chosen = np.argpartition(scores, -chosen_of, axis=1)[:, -chosen_of:]
+    rank = np.sort(chosen * ranks // int(part.experts), axis=1)
+    return float((1 + (np.diff(rank, axis=1) > 0).sum(1)).mean())
+
+
+class TestGroups:
+    """Routers that choose groups of experts first."""
+
+    def test_a_rank_a_group_gets_what_its_experts_draw(self) -> None:
+        # 2 of 4 groups of 2 experts, 2 of those 4: a chosen group is missed by 1 pair of 6
+        part = Moe(experts=8, experts_per_token=2, d_expert=64, groups=4, groups_per_token=2)
+        assert close(visited(part, 4), 2 * 5 / 6)
+
+    def test_ranks_of_two_groups_by_hand(self) -> None:
+        # of the 6 choices of groups 2 lie on one rank alone, 4 on both, where 2 of the 6 pairs stay on one
+        part = Moe(experts=8, experts_per_token=2, d_expert=64, groups=4, groups_per_token=2)
+        assert close(visited(part, 2), (2 * 1 + 4 * (1 * 2 + 2 * 4) / 6) / 6)
+
+    def test_ranks_of_half_a_group_by_hand(self) -> None:
+        # each rank one expert: every chosen expert is a rank
+        part = Moe(experts=8, experts_per_token=2, d_expert=64, groups=4, groups_per_token=2)
+        assert close(visited(part, 8), 2)
+
+    def test_one_rank_takes_all_and_ranks_of_one_expert_one_copy_each(self) -> None:
+        assert close(visited(LIMITED, 1), 1)
+        assert close(visited(LIMITED, 256), 8)
+
+    @pytest.mark.parametrize("ranks", [2, 4, 8, 16, 32, 64])
+    def test_deepseek_v3_as_drawn(self, ranks: int) -> None:
+        assert visited(LIMITED, ranks) == pytest.approx(drawn(LIMITED, ranks), rel=2e-3)
+
+    @pytest.mark.parametrize("ranks", [2, 4, 8, 16, 40, 80])
+    def test_deepseek_v2_as_drawn(self, ranks: int) -> None:
+        part = Moe(experts=160, experts_per_token=6, d_expert=64, groups=8, groups_per_token=3)
+        assert visited(part, ranks) == pytest.approx(drawn(part, ranks), rel=2e-3)
+
+    @pytest.mark.parametrize("ranks", [5, 12, 20])
+    def test_ranks_that_cut_groups_unevenly_are_near(self, ranks: int) -> None:
+        assert 0.94 < visited(LIMITED, ranks) / drawn(LIMITED, ranks) <= 1
+
+    @pytest.mark.parametrize(("ranks", "known"), [(8, 3.95), (32, 6.86)])
+    def test_the_best_groups_are_visited_more_than_any(self, ranks: int, known: float) -> None:
+        taken = drawn(LIMITED, ranks, best=True)
+        assert taken == pytest.approx(known, abs=0.01)
+        free = visited(LIMITED.replace(groups_per_token=8), ranks)
+        assert visited(LIMITED, ranks) < taken < free
+
+    @given(ranks=st.sampled_from([2, 4, 8, 16, 32, 64, 128]), chosen=st.integers(1, 8))
+    def test_more_groups_never_visit_fewer_ranks_and_all_are_no_limit(self, ranks: int, chosen: int) -> None:
+        wider = LIMITED.replace(groups_per_token=min(8, chosen + 1))
+        assert visited(LIMITED.replace(groups_per_token=chosen), ranks) <= visited(wider, ranks) * (1 + 1e-12)
+        free = LIMITED.replace(groups=1, groups_per_token=1)
+        assert close(visited(LIMITED.replace(groups_per_token=8), ranks), visited(free, ranks))
+
+    def test_a_grid_has_what_each_rank_has_alone(self) -> None:
+        ranks = np.array([1, 3, 8, 64])
+        got = copies(LIMITED, shard(tp=ranks, ep=ranks), UNIFORM)
+        assert got.tolist() == [visited(LIMITED, int(n)) for n in ranks]  # type: ignore[union-attr]
+
+    def test_balanced_tokens_stay_in_their_groups_too(self) -> None:
+        # 8 experts in 4 groups: 4 ranks of 8, 8 of 16; 2 ranks have room for 4 groups
+        found = [copies(LIMITED, shard(tp=n, ep=n), Routing(rule="balanced")) for n in (2, 8, 16, 64)]
+        assert found == [2, 4, 8, 8]
 
 
 @pytest.mark.skipif(not DATA, reason="GENZ_DATA does not name the folder of measurements")

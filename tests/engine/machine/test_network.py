@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from engine_samples import IDEAL, close, level, platform
 
@@ -127,12 +128,85 @@ class TestTorus:
         got = collective("all-reduce", M, Group(size=4), self.torus, IDEAL)
         assert close(got.time_s, 6e-6 + 2 * M * 3 / 4 / 1e11)
 
+    def test_all_to_all_uses_both_axes(self) -> None:
+        # 16 chips send a mean of 1 hop an axis over 4 links of 50 GB/s: 2 m / 200 GB/s; 2 hops at most
+        got = collective("all-to-all", M, Group(size=16), self.torus, IDEAL)
+        assert close(got.time_s, 4e-6 + M / 1e11)
+
+    def test_all_to_all_waits_for_the_longest_axis(self) -> None:
+        # 8 along y: across its two cuts of 4 x 2 x 2 links go 32 chips x m/2 / 2; x is done in half of it
+        y = self.torus.levels[1].replace(size=8)
+        longer = self.torus.replace(levels=(self.torus.levels[0], y))
+        got = collective("all-to-all", M, Group(size=32), longer, IDEAL)
+        assert close(got.time_s, 2e-6 + 4e-6 + 16 * M / 2 / (4 * 2 * 5e10))
+
+    def test_all_to_all_leaves_the_torus_after_its_axes(self) -> None:
+        joined = self.torus.replace(levels=(*self.torus.levels, level("switch", 2, name="out")))
+        got = collective("all-to-all", M, Group(size=32), joined, IDEAL)
+        assert close(got.time_s, 4e-6 + M / 1e11 + 2e-6 + M / 2 / 1e11)
+
+    def test_all_to_all_of_a_library_with_ways_is_theirs(self) -> None:
+        ways = {"simple": Way(algorithm="ring")}
+        known = IDEAL.replace(collectives={"default": CollectiveFit(ways=ways)})
+        got = collective("all-to-all", M, Group(size=16), self.torus, known)
+        assert close(got.time_s, 4e-6 + 2 * M / 1e11)
+
     def test_a_group_beyond_the_torus_goes_level_by_level(self) -> None:
         joined = self.torus.replace(levels=(*self.torus.levels, level("switch", 2, name="out")))
         got = collective("all-gather", M, Group(size=32), joined, IDEAL)
         # shards m/32 out: x and y halves of m, 3/4 m and 3/4 m/4, then m/16 x 1/2 through the switch
         by_hand = 3e-6 + 0.75 * M / 1e11 + 3e-6 + 0.75 * M / 4 / 1e11 + 2e-6 + M / 16 / 2 / 1e11
         assert close(got.time_s, by_hand)
+
+
+class TestSlices:
+    """Part of a torus is a box as square as it goes."""
+
+    axes = (("x", 16), ("y", 16), ("z", 24))
+    pod = platform(*(level("ring", size, name=name, links=2, closes=4) for name, size in axes))
+
+    @pytest.mark.parametrize(
+        ("chips", "box"),
+        [
+            (1, [1, 1, 1]),
+            (4, [2, 2, 1]),
+            (6, [2, 2, 2]),
+            (24, [4, 3, 2]),
+            (64, [4, 4, 4]),
+            (128, [8, 4, 4]),
+            (6144, [16, 16, 24]),
+            (9999, [16, 16, 24]),
+        ],
+    )
+    def test_boxes(self, chips: int, box: list[int]) -> None:
+        assert [item.size for item in extended(self.pod, chips).levels] == box
+
+    def test_a_grid_has_the_boxes_of_its_elements(self) -> None:
+        sizes = [item.size for item in extended(self.pod, np.array([4, 64, 9999])).levels]
+        assert np.array(sizes).T.tolist() == [[2, 2, 1], [4, 4, 4], [16, 16, 24]]
+
+    def test_an_axis_has_no_more_than_there_is(self) -> None:
+        flat = platform(level("ring", 2, name="x"), level("ring", 16, name="y"))
+        assert [item.size for item in extended(flat, 16).levels] == [2, 8]
+
+    @pytest.mark.parametrize("kind", ["all-reduce", "all-to-all"])
+    def test_a_cube_of_a_pod_is_a_cube(self, kind: str) -> None:
+        cube = platform(*(item.replace(size=4) for item in self.pod.levels))
+        cut = extended(self.pod, 64)
+        for size in (2, 8, 16, 64):
+            group = Group(size=size)
+            assert collective(kind, M, group, cut, IDEAL) == collective(kind, M, group, cube, IDEAL)
+
+    def test_a_ring_that_is_cut_is_open(self) -> None:
+        # 2 x 2 of rings closed at multiples of 4, or of 16 only: 2 m 3/4 over one link of each axis
+        for pod in (self.pod, platform(*(item.replace(closes=None) for item in self.pod.levels))):
+            got = collective("all-reduce", M, Group(size=4), extended(pod, 4), IDEAL)
+            one_link = pod.levels[0].bandwidth_bytes_per_s
+            assert close(got.transfer_s, 2 * M * 3 / 4 / (2 * one_link))
+
+    def test_one_axis_or_a_switch_is_no_torus(self) -> None:
+        for whole in (platform(level("ring", 8)), platform(level("ring", 8), level(size=4))):
+            assert extended(whole, 2) == whole
 
 
 class TestMesh:
@@ -157,6 +231,9 @@ class TestMesh:
         two = platform(self.line.replace(size=4, name="x"), self.line.replace(size=4, name="y"))
         got = collective("all-reduce", M, Group(size=16), two, IDEAL)
         assert close(got.time_s, 12e-6 + 2 * M * 15 / 16 / 1e11)
+        # half of 16 chips send m/2 each over the 4 links in the middle; 3 hops an axis to the far corner
+        got = collective("all-to-all", M, Group(size=16), two, IDEAL)
+        assert close(got.time_s, 6e-6 + 8 * M / 2 / (4 * 5e10))
 
 
 def test_a_fat_tree_carries_less_through_its_top() -> None:
