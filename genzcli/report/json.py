@@ -117,6 +117,7 @@ def scenario(answer: Answer) -> dict[str, Any]:
             "experts": precision.stored("experts") if asked.model.has_experts else None,
             "attention": precision.stored("attention"),
             "embeddings": precision.stored("embeddings"),
+            "head": precision.stored("head"),
             "computed": _computed(asked),
         },
         "compute_dtype": answer.compute_dtype,
