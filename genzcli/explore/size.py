@@ -278,8 +278,7 @@ def _no_plan(scenario: Scenario, fixed: Mapping[str, int], most: int) -> str:
 
 def least_chips(scenario: Scenario) -> int:
     """Chips below which not even the weights, stored once, find room."""
-    plan, profile = scenario.plan, scenario.profile
-    reserve = profile.reserve if plan.reserve is None else plan.reserve
+    plan, reserve = scenario.plan, scenario.reserve
     room = storage(scenario.platform, plan, reserve).capacity * (1 - reserve)
     held = weights_of(scenario.model, plan.precision) * plan.weight_density
     return max(1, int(-(-held // room)))

@@ -111,13 +111,13 @@ def page(columns: Sequence[Column], quiet: bool = False) -> Page:
     """The answers as columns; where it is quiet, nothing else."""
     names = tuple(column.name for column in columns)
     rows = [*_asked(columns), *_numbers(columns)]
-    tables = [Table("", ("", *names), "l" + "r" * len(names), tuple(rows))]
+    tables = [Table("", ("", *names), "l" + "r" * len(names), tuple(rows), lead=1)]
     if quiet:
         return Page(status="", headline=(_title(columns),), tables=tuple(tables))
     moved = _moved(columns)
     if moved:
         title = "Where the difference comes from: operators of one pass, all layers, one chip"
-        tables.append(Table(title, ("phase", "operator", *names), "ll" + "r" * len(names), moved))
+        tables.append(Table(title, ("phase", "operator", *names), "ll" + "r" * len(names), moved, lead=2))
     said = [answer.assumptions for _, answer in columns]
     shared = [text for text in said[0] if all(text in others for others in said)]
     notes = [*_bases(columns), ("Assumed in all", "; ".join(shared) or "nothing")]

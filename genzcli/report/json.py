@@ -151,7 +151,7 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "lora_rank": plan.lora_rank,
         "lora_adapters": plan.lora_adapters if plan.lora_rank else None,
         "lora_on": plan.lora_on if plan.lora_rank else None,
-        "reserve": asked.profile.reserve if plan.reserve is None else plan.reserve,
+        "reserve": asked.reserve,
     }
 
 

@@ -216,7 +216,10 @@ class Precision(Noun):
     weights: str = text("weights, embedding and head included")
     experts: str = text("weights of the routed experts; like the other weights if left out", default="")
     attention: str = text("weights of attention and other mixers; like the others if left out", default="")
-    embeddings: str = text("embedding and LM head; like the other weights if left out (with llama.cpp's words, its head)", default="")
+    embeddings: str = text(
+        "embedding and LM head; like the other weights if left out (with llama.cpp's words, its head)",
+        default="",
+    )
     kv: str = text("KV cache or recurrent state")
     activations: str = text("activations and the messages of collectives")
     compute: str = text("format matrix products run in")

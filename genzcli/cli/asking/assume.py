@@ -19,7 +19,7 @@ from genzcli.engine.machine.energy import (
     power_basis,
 )
 from genzcli.engine.machine.formats import compute_dtype, part_dtype, sparse_speedup
-from genzcli.report.words import formats, quantity
+from genzcli.report.words import formats, percent, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model
@@ -218,6 +218,8 @@ def _hardware(scenario: Scenario) -> Iterator[str]:
         yield f"{chip.name} is {chip.status}: its figures are not final"
     if chip.vector is None:
         yield f"what is no matrix product takes the time of its bytes: vector units of {chip.name} unknown"
+    if scenario.plan.reserve is None and chip.system_share > scenario.profile.reserve:
+        yield f"{percent(chip.system_share)} of memory left to the system of {chip.name} (--reserve)"
     yield from _power(scenario.platform)
     yield from _rent(scenario)
     yield from _blank(scenario)
