@@ -139,7 +139,8 @@ def smallest(scenario: Scenario, fixed: Mapping[str, int], aim: str, most: int) 
         return Search(None, (), 0, said)
     apart = unknown(scenario, [aim])
     if apart:
-        return smallest(scenario, fixed, "chips", most)._replace(why=f"not compared: {apart}")
+        found = smallest(scenario, fixed, "chips", most)
+        return found if found.best is None else found._replace(why=f"not compared: {apart}")
     if said := _out_of_reach(scenario, fixed, most):
         return Search(None, (), 0, said)
     trials, hopes = _Trials(scenario), _hopes(scenario, fixed, aim, most)

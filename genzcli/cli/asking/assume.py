@@ -19,7 +19,7 @@ from genzcli.engine.machine.energy import (
     power_basis,
 )
 from genzcli.engine.machine.formats import compute_dtype, part_dtype, sparse_speedup
-from genzcli.report.words import formats, percent, quantity
+from genzcli.report.words import count, formats, percent, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model
@@ -96,7 +96,23 @@ def _plan(resolved: Resolved) -> Iterator[str]:
     yield from _drafts(resolved.scenario)
     yield from _elsewhere(plan)
     for edit in resolved.edits:
-        yield f"{edit.path} set to {edit.value}"
+        yield f"{edit.path} set to {edit.value}{_linked(edit.path, resolved.scenario.platform)}"
+
+
+def _linked(path: str, platform: Platform) -> str:
+    """` (18 links of 900 GB/s, 16.2 TB/s a chip)`: the bandwidth of a level is that of one link."""
+    *_, owner, last = ("", *path.split("."))
+    levels = {level.name: level for level in platform.levels}
+    if platform.scale_out is not None:
+        levels["scale_out"] = platform.scale_out
+    level = levels.get(owner)
+    if level is None or last not in ("bandwidth", "links") or level.links <= 1:
+        return ""
+    each, chip = (
+        quantity(level.bandwidth_bytes_per_s, "bytes/s"),
+        quantity(level.chip_bandwidth_bytes_per_s, "bytes/s"),
+    )
+    return f" ({count(level.links)} links of {each}, {chip} a chip)"
 
 
 def _crowded(scenario: Scenario) -> Iterator[str]:
