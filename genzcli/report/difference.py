@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genzcli.engine.machine.energy import CHIPS, power_basis
+from genzcli.engine.machine.energy import CHIPS, chip_price_usd_per_hour, power_basis
 from genzcli.report.answer import Answer
 from genzcli.report.headline import headline, tokens
 from genzcli.report.json import bound, metrics, run_document
@@ -120,7 +120,7 @@ def page(columns: Sequence[Column], quiet: bool = False) -> Page:
         tables.append(Table(title, ("phase", "operator", *names), "ll" + "r" * len(names), moved, lead=2))
     said = [answer.assumptions for _, answer in columns]
     shared = [text for text in said[0] if all(text in others for others in said)]
-    notes = [*_bases(columns), ("Assumed in all", "; ".join(shared) or "nothing")]
+    notes = [*_bases(columns), *_rents(columns), ("Assumed in all", "; ".join(shared) or "nothing")]
     notes += [
         (f"Assumed for {name}", "; ".join(text for text in answer.assumptions if text not in shared))
         for name, answer in columns
@@ -149,6 +149,42 @@ def _bases(columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
             f"power and energy of {', '.join(alone)} are of chips without hosts, fans and switches,"
             " which the others have; --set platform.host_power=1kW adds some",
         )
+
+
+#: Terms of rent as the sources of prices name them, and the word for each.
+_TERMS = {
+    "on demand": "on demand",
+    "pay as you go": "on demand",
+    "three-month": "three months",
+    "reserved": "reserved for a year",
+    "capacity blocks": "in Capacity Blocks",
+}
+
+
+def _term(answer: Answer) -> str | None:
+    """On which terms the rent is; None where there is no price, or it was given."""
+    scenario = answer.estimate.scenario
+    platform = scenario.platform
+    if scenario.plan.price_usd_per_hour is not None or chip_price_usd_per_hour(platform) is None:
+        return None
+    noun: Any = platform if platform.price_usd_per_hour is not None else platform.chip
+    source = noun.sources.get("price")
+    if source is None or source.reference == "set by the user":
+        return None
+    said = source.reference.lower()
+    return next((word for key, word in _TERMS.items() if key in said), "on terms of its own")
+
+
+def _rents(columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
+    """A warning where rents are on different terms: on demand costs two or three times reserved."""
+    terms: dict[str, list[str]] = {}
+    for name, answer in columns:
+        if (term := _term(answer)) is not None:
+            terms.setdefault(term, []).append(name)
+    if len(terms) > 1:
+        said = "; ".join(f"{', '.join(names)} {term}" for term, names in terms.items())
+        cure = f"--price {columns[0].name}=2.50,… gives each its own"
+        yield "Rents differ in terms", f"{said}; {cure}"
 
 
 def _title(columns: Sequence[Column]) -> str:
