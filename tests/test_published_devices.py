@@ -237,3 +237,27 @@ def test_cloud_instances(typed: str, chip: str, chips: int, rent: float) -> None
     assert (found.chip.name, found.chips) == (chip, chips)
     assert found.price_usd_per_hour == pytest.approx(rent, abs=0.005)
     assert "20" in found.sources["price"].reference  # a price has a year
+
+
+@pytest.mark.parametrize(
+    ("chip", "gigabytes"), [("m1", 11.45325), ("m1-max", 51.53961), ("m3-ultra", 0.75 * 512 * 1.024**3)]
+)
+def test_a_mac_leaves_its_gpu_what_metal_says(chip: str, gigabytes: float) -> None:
+    """recommendedMaxWorkingSetSize as llama.cpp prints it: 11453.25 MB of 16 GiB, 51539.61 MB of 64."""
+    found = Catalog().chip(chip)
+    (tier,) = (tier for tier in found.memory.values() if tier.role == "storage")
+    assert tier.capacity_bytes * (1 - found.system_share) == pytest.approx(gigabytes * 1e9, rel=0.001)
+
+
+def test_a_phone_keeps_memory_for_its_system() -> None:
+    """8B in 6 bits are 6.6 GB: no app on a phone of 8 GiB has them."""
+    from genzcli.cli.asking.evaluate import evaluate
+    from genzcli.cli.asking.request import Request
+    from genzcli.cli.asking.resolve import resolve
+
+    base = Request(model="llama-3.1-8b", hardware="iphone-16-pro", precision="q6_k")
+    answer = evaluate(resolve(base))
+    assert not answer.estimate.fits
+    assert float(answer.estimate.memory.reserved_bytes) == pytest.approx(0.4 * 8 * 2**30)
+    assert evaluate(resolve(base._replace(reserve="0.1"))).estimate.fits
+    assert evaluate(resolve(base._replace(model="llama-3.2-3b"))).estimate.fits

@@ -34,7 +34,8 @@ def compare(
     """Several platforms or changes side by side, with what differs.
 
     Every further platform, every --change, and every scenario of a file is a column. The exit code is 0
-    whatever the verdicts; 2 for bad input. `genz whatif` is the same command.
+    whatever the verdicts; 2 for bad input. --price h100=2.50,mi300x=1.85 gives columns their own
+    rent. `genz whatif` is the same command.
 
     \b
     Examples:
@@ -109,7 +110,11 @@ def _questions(model: str, hardware: list[str], changes: list[str], words: dict[
     else:
         cure = "name each chip or platform once"
         refuse_synonyms("hardware", hardware, words.get("catalog") or (), "HARDWARE", cure)
-        found = [(name, from_flags({**words, "model": model, "hardware": name}), "") for name in hardware]
+        prices = _prices(words.get("price"), hardware)
+        found = [
+            (name, from_flags({**words, "model": model, "hardware": name, "price": prices[name]}), "")
+            for name in hardware
+        ]
     base = found[0][1]
     _refuse_twice(changes)
     found += [(text, changed(base, text, "--change"), f"--change {text}") for text in changes]
@@ -117,6 +122,25 @@ def _questions(model: str, hardware: list[str], changes: list[str], words: dict[
         cure = "name further hardware, or a change, as --change precision=fp8"
         raise GenzError("there is nothing to compare with", where="HARDWARE", cure=cure)
     return found
+
+
+def _prices(text: Any, hardware: list[str]) -> dict[str, Any]:
+    """The price of each column: one for all, or `h100=2.50,mi300x=1.85` for those that are named."""
+    from genzcli.errors import GenzError, nearest
+
+    if text is None or "=" not in str(text):
+        return dict.fromkeys(hardware, text)
+    prices: dict[str, Any] = dict.fromkeys(hardware)
+    for part in str(text).split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if name not in prices or not value:
+            near = nearest(name, hardware) or hardware
+            cure = f"write {near[0]}=2.50, with a name as it stands in the command"
+            raise GenzError(f"{part.strip()!r} is no price of a column", where="--price", cure=cure)
+        if prices[name] is not None:
+            raise GenzError(f"{name} has two prices", where="--price", cure="keep one")
+        prices[name] = value
+    return prices
 
 
 def _refuse_missing(paths: list[str]) -> None:

@@ -18,6 +18,8 @@ from genzcli.spec.workload import Plan, Scenario, Slo
 from genzcli.units import show, show_count
 
 _MOST_CHIPS = 4096
+#: Sizes of chunks that servers are given, the largest first: each one is a pass of its own.
+_CHUNKS = (8192, 4096, 2048, 1024, 512, 256)
 
 
 class Cure(NamedTuple):
@@ -31,8 +33,8 @@ class Cure(NamedTuple):
 def cures(before: Estimate, slos: tuple[Slo, ...], fixed: Mapping[str, int]) -> tuple[Cure, ...]:
     """What would help an answer, in the order a person would try it, what cures everything first.
 
-    More chips (the smallest number that does), a narrower format, a smaller batch, each alone. A
-    change that neither cures nor helps is left out.
+    More chips (the smallest number that does), fewer in a shallower pipeline, a prompt in chunks, a narrower
+    format, a smaller batch, each alone. A change that neither cures nor helps is left out.
     """
     found = [cure for cure in _all(before.scenario, slos, fixed, before) if cure is not None]
     return tuple(sorted(found, key=lambda cure: not cure.cures))
@@ -64,8 +66,7 @@ def _counts(scenario: Scenario) -> list[int]:
     platform, plan = scenario.platform, scenario.plan
     whole = int(platform.chips)
     most = _MOST_CHIPS if platform.scale_out is not None else whole
-    reserve = scenario.profile.reserve if plan.reserve is None else plan.reserve
-    room = own_capacity(platform.chip) * (1 - reserve)
+    room = own_capacity(platform.chip) * (1 - scenario.reserve)
     least = weights_of(scenario.model, plan.precision) / room
     powers = [2**i for i in range(13)]
     tried = {n for p in powers for n in (p, p * 3 // 2, p * whole)}
@@ -85,6 +86,8 @@ def _all(
         yield _more_draft_chips(scenario, slos, before)
     else:
         yield from _more_chips(scenario, slos, fixed, before)
+        yield _fewer_chips(scenario, slos, fixed, before)
+    yield _chunked(scenario, slos, before)
     yield from _narrower(scenario, slos, before)
     yield _offloaded(scenario, slos, before)
     yield from _smaller_batch(scenario, slos, before)
@@ -117,6 +120,41 @@ def _more_chips(
     if least.plan.chips % whole:
         counts = [n for n in _counts(scenario) if n > least.plan.chips and n % whole == 0]
         yield _on_chips(scenario, free, (), before, counts, shown=slos)
+
+
+def _fewer_chips(
+    scenario: Scenario, slos: tuple[Slo, ...], fixed: Mapping[str, int], before: Estimate
+) -> Cure | None:
+    """The power of two below the present number, where the model's heads allow it no more than a pipeline.
+
+    12 chips are tp 4 of 3 stages for 64 heads; 8 are tp 8, and each request is served sooner.
+    """
+    chips = int(scenario.plan.chips)
+    if not before.fits or scenario.plan.pp == 1 or {"tp", "pp", "dp"} & fixed.keys():
+        return None
+    if chips & (chips - 1) == 0:
+        return None
+    return _on_chips(scenario, fixed, (), before, [1 << chips.bit_length() - 1], shown=slos)
+
+
+def _chunked(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:
+    """A prompt in chunks fills all stages of a pipeline: the largest chunk that passes, else the best one."""
+    plan = scenario.plan
+    missed = {item.metric for item in judge(before, slos) if not item.passed}
+    if not before.fits or plan.pp == 1 or plan.chunk is not None or not missed & {"ttft", "e2e"}:
+        return None
+    prompt = float(scenario.usecase.input_tokens)
+    best: tuple[float, Cure] | None = None
+    for tokens in (size for size in _CHUNKS if size < prompt):
+        case = scenario.replace(plan=plan.replace(chunk=tokens))
+        found = _cure(f"--chunk {tokens}", case, slos, before)
+        if found is None:
+            continue
+        if found.cures:
+            return found
+        first = float(estimate(case, brief=True).metrics.ttft_s or 0.0)
+        best = min(best, (first, found), key=lambda pair: pair[0]) if best else (first, found)
+    return None if best is None else best[1]
 
 
 def _more_draft_chips(scenario: Scenario, slos: tuple[Slo, ...], before: Estimate) -> Cure | None:

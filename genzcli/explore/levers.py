@@ -51,6 +51,11 @@ class Lever(NamedTuple):
         """The largest value the field takes."""
         return float("inf") if self.field.most is None else self.field.most
 
+    @property
+    def highest(self) -> bool:
+        """Whether it is at the most that the field takes: only less of it can be had."""
+        return self.value >= self.most
+
     def put(self, scenario: Scenario, value: Any) -> Scenario:
         """The scenario with another value, perhaps an array."""
         found: Scenario = _put(scenario, self.steps, value)

@@ -139,7 +139,8 @@ def smallest(scenario: Scenario, fixed: Mapping[str, int], aim: str, most: int) 
         return Search(None, (), 0, said)
     apart = unknown(scenario, [aim])
     if apart:
-        return smallest(scenario, fixed, "chips", most)._replace(why=f"not compared: {apart}")
+        found = smallest(scenario, fixed, "chips", most)
+        return found if found.best is None else found._replace(why=f"not compared: {apart}")
     if said := _out_of_reach(scenario, fixed, most):
         return Search(None, (), 0, said)
     trials, hopes = _Trials(scenario), _hopes(scenario, fixed, aim, most)
@@ -278,8 +279,7 @@ def _no_plan(scenario: Scenario, fixed: Mapping[str, int], most: int) -> str:
 
 def least_chips(scenario: Scenario) -> int:
     """Chips below which not even the weights, stored once, find room."""
-    plan, profile = scenario.plan, scenario.profile
-    reserve = profile.reserve if plan.reserve is None else plan.reserve
+    plan, reserve = scenario.plan, scenario.reserve
     room = storage(scenario.platform, plan, reserve).capacity * (1 - reserve)
     held = weights_of(scenario.model, plan.precision) * plan.weight_density
     return max(1, int(-(-held // room)))

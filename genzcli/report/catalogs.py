@@ -172,8 +172,15 @@ def _cited(source: Source) -> tuple[str, str]:
 
 
 def _facts(found: Sequence[Line], sources: Sequence[tuple[str, str]]) -> Table:
+    links = {line.path: line.value for line in found if line.path.endswith(".links")}
+
+    def value(line: Line) -> str:
+        level, _, last = line.path.rpartition(".")
+        several = last == "bandwidth" and links.get(f"{level}.links", "1") != "1"
+        return f"{line.value} a link" if several else line.value
+
     rows = tuple(
-        (line.path, line.value, f"[{sources.index(_cited(line.source)) + 1}]" if line.source else "")
+        (line.path, value(line), f"[{sources.index(_cited(line.source)) + 1}]" if line.source else "")
         for line in found
         if line.value
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from genzcli.engine.machine.energy import CHIPS, power_basis
+from genzcli.engine.machine.energy import CHIPS, chip_price_usd_per_hour, power_basis
 from genzcli.report.answer import Answer
 from genzcli.report.headline import headline, tokens
 from genzcli.report.json import bound, metrics, run_document
@@ -111,16 +111,16 @@ def page(columns: Sequence[Column], quiet: bool = False) -> Page:
     """The answers as columns; where it is quiet, nothing else."""
     names = tuple(column.name for column in columns)
     rows = [*_asked(columns), *_numbers(columns)]
-    tables = [Table("", ("", *names), "l" + "r" * len(names), tuple(rows))]
+    tables = [Table("", ("", *names), "l" + "r" * len(names), tuple(rows), lead=1)]
     if quiet:
         return Page(status="", headline=(_title(columns),), tables=tuple(tables))
     moved = _moved(columns)
     if moved:
         title = "Where the difference comes from: operators of one pass, all layers, one chip"
-        tables.append(Table(title, ("phase", "operator", *names), "ll" + "r" * len(names), moved))
+        tables.append(Table(title, ("phase", "operator", *names), "ll" + "r" * len(names), moved, lead=2))
     said = [answer.assumptions for _, answer in columns]
     shared = [text for text in said[0] if all(text in others for others in said)]
-    notes = [*_bases(columns), ("Assumed in all", "; ".join(shared) or "nothing")]
+    notes = [*_bases(columns), *_rents(columns), ("Assumed in all", "; ".join(shared) or "nothing")]
     notes += [
         (f"Assumed for {name}", "; ".join(text for text in answer.assumptions if text not in shared))
         for name, answer in columns
@@ -165,6 +165,42 @@ def _ages(columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
                 f"{', '.join(before)} under {stack} of 2024, {', '.join(later)} under that of later servers;"
                 " --concurrency compares servers where both were measured",
             )
+
+
+#: Terms of rent as the sources of prices name them, and the word for each.
+_TERMS = {
+    "on demand": "on demand",
+    "pay as you go": "on demand",
+    "three-month": "three months",
+    "reserved": "reserved for a year",
+    "capacity blocks": "in Capacity Blocks",
+}
+
+
+def _term(answer: Answer) -> str | None:
+    """On which terms the rent is; None where there is no price, or it was given."""
+    scenario = answer.estimate.scenario
+    platform = scenario.platform
+    if scenario.plan.price_usd_per_hour is not None or chip_price_usd_per_hour(platform) is None:
+        return None
+    noun: Any = platform if platform.price_usd_per_hour is not None else platform.chip
+    source = noun.sources.get("price")
+    if source is None or source.reference == "set by the user":
+        return None
+    said = source.reference.lower()
+    return next((word for key, word in _TERMS.items() if key in said), "on terms of its own")
+
+
+def _rents(columns: Sequence[Column]) -> Iterator[tuple[str, str]]:
+    """A warning where rents are on different terms: on demand costs two or three times reserved."""
+    terms: dict[str, list[str]] = {}
+    for name, answer in columns:
+        if (term := _term(answer)) is not None:
+            terms.setdefault(term, []).append(name)
+    if len(terms) > 1:
+        said = "; ".join(f"{', '.join(names)} {term}" for term, names in terms.items())
+        cure = f"--price {columns[0].name}=2.50,… gives each its own"
+        yield "Rents differ in terms", f"{said}; {cure}"
 
 
 def _title(columns: Sequence[Column]) -> str:

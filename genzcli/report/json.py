@@ -117,6 +117,7 @@ def scenario(answer: Answer) -> dict[str, Any]:
             "experts": precision.stored("experts") if asked.model.has_experts else None,
             "attention": precision.stored("attention"),
             "embeddings": precision.stored("embeddings"),
+            "head": precision.stored("head"),
             "computed": _computed(asked),
         },
         "compute_dtype": answer.compute_dtype,
@@ -152,7 +153,7 @@ def scenario(answer: Answer) -> dict[str, Any]:
         "lora_rank": plan.lora_rank,
         "lora_adapters": plan.lora_adapters if plan.lora_rank else None,
         "lora_on": plan.lora_on if plan.lora_rank else None,
-        "reserve": asked.profile.reserve if plan.reserve is None else plan.reserve,
+        "reserve": asked.reserve,
     }
 
 

@@ -15,6 +15,7 @@ class Table(NamedTuple):
     foot: str = ""  # what stands right under it
     strong: tuple[int, ...] = ()  # rows that lead the others
     spare: tuple[int, ...] = ()  # columns that go where the page is too narrow, the first one first
+    lead: int = 0  # columns that every part has, where the page is too narrow for one table; 0: never parted
 
     def without(self, left_out: frozenset[int]) -> Table:
         """The table less some columns."""

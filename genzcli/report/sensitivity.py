@@ -64,6 +64,7 @@ def _parameter(effect: Effect) -> dict[str, Any]:
         "path": lever.path,
         "value": lever.value,
         "unit": lever.field.unit or None,
+        "at_most": lever.highest,
         "elasticities": dict(effect.elasticities),
         "more_of_it": words,
     }
@@ -122,6 +123,8 @@ def page(answer: Answer, found: Sensitivity, by: str, top: int | None) -> Page:
     notes += [("Both", "helps some metrics and hurts others")] * any(
         row[1] == "both" for row in _rows(tables)
     )
+    spent = any(row[1].startswith("(") for row in _rows(tables))
+    notes += [("In brackets", "it is at the most it can be: there is only less of it to be had")] * spent
     notes += [("Held", "parallelism, and everything else but the number itself")]
     notes += [("Left out", f"{left} more numbers, in --format csv or json")] * bool(left)
     more = len(found.turns) - len(near)
@@ -168,9 +171,12 @@ def _elasticities(effects: list[Effect]) -> Table:
 
 
 def _word(effect: Effect, shown: list[str]) -> str:
-    """What more of it does to all metrics that it moves."""
+    """What more of it does to all metrics that it moves; in brackets where there is no more."""
     said = {helps(name, effect.elasticities[name]) for name in shown if abs(effect.of(name)) >= _SMALL}
-    return "both" if len(said) > 1 else str(_WORDS[said.pop()])
+    if len(said) > 1:
+        return "both"
+    more = said.pop()
+    return f"({_WORDS[more]})" if effect.lever.highest else str(_WORDS[more])
 
 
 def _signed(value: float | None) -> str:

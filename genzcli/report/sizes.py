@@ -107,6 +107,8 @@ def sized_page(found: Sequence[Sized], by: str, usecase: UseCase, asked: str) ->
         tables.append(Table(title, (*_COLUMNS[:6], "of the limit"), "lrlrrrl", rows))
     unable = [item for item in found if item.search.best is None and item not in near]
     notes = [("Least", f"{by}, meeting {_objectives(usecase)}"), *_without(able, unable), *_profiles(able)]
+    if by == "cost" and able:
+        notes.insert(1, _crowd(able))
     title = f"{len(able)} of {len(found)} machine{'s' * (len(found) != 1)} can serve it"
     return Page(status="", headline=(title,), lines=(asked,), tables=tuple(tables), notes=tuple(notes))
 
@@ -131,6 +133,14 @@ def _without(able: Sequence[Sized], unable: Sequence[Sized]) -> Iterator[tuple[s
         yield "Not compared", "; ".join(f"{item.hardware}: {_bare(item)}" for item in apart)
     if others := [item.hardware for item in unable if item not in said]:
         yield "Nor can", ", ".join(others)
+
+
+def _crowd(able: Sequence[Sized]) -> tuple[str, str]:
+    """The load that the cost stands for: rent is shared by all that are served at once."""
+    assert able[0].search.best is not None
+    plan = able[0].search.best.scenario.plan
+    word = "batch" if plan.batching == "static" else "concurrency"
+    return "Cost", f"at {word} {count(plan.batch)}; more requests at once (--{word}) share the rent"
 
 
 def _missing(item: Sized) -> Iterator[tuple[str, ...]]:
@@ -194,6 +204,7 @@ def largest_document(found: Sequence[Loaded], word: str) -> dict[str, Any]:
             "chips": int(item.scenario.plan.chips) if not item.largest.columns else _chips(item),
             "value": item.largest.value,
             "fails_at": item.largest.fails_at,
+            "why": item.largest.why or None,
             **{name: _value(item, field, scale) for name, field, scale in _ANSWER},
         }
         for item in found
@@ -227,9 +238,10 @@ def largest_page(found: Sequence[Loaded], word: str) -> Page:
             )
         )
     columns = ("hardware", "chips", f"largest {word}", "fails at", "TTFT", "TPOT", "tokens/s")
-    notes = (("Meeting", _objectives(found[0].scenario.usecase)),)
+    notes = [("Meeting", _objectives(found[0].scenario.usecase))]
+    notes += [(f"Not even 1 on {item.hardware}", item.largest.why) for item in found if item.largest.why]
     table = Table("", columns, "lrrrrrr", tuple(rows))
-    return Page(status="", headline=(f"largest {word}",), tables=(table,), notes=notes)
+    return Page(status="", headline=(f"largest {word}",), tables=(table,), notes=tuple(notes))
 
 
 # --- needs ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -74,7 +75,10 @@ def _body(console: Any, page: Page) -> None:
         if table.title:
             console.print(Text(table.title, style="bold", overflow="fold"))
         fitted, left_out = _fitted(table, console.width)
-        console.print(_drawn(fitted, console.width))
+        for position, part in enumerate(_parts(fitted, console.width)):
+            if position:
+                console.print()
+            console.print(_drawn(part, console.width))
         if table.foot:
             console.print(Text(table.foot, overflow="fold"))
         if left_out:
@@ -93,12 +97,67 @@ def _drawn(table: Table, room: int) -> Any:
     from rich.table import Table as Drawn
 
     rule = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
-    drawn = Drawn(box=rule, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="")
-    for column, letter, wide in zip(table.columns, table.align, _widths(table, room), strict=True):
-        drawn.add_column(column, justify="right" if letter == "r" else "left", overflow="fold", width=wide)
+    gap = _gap(table, room)
+    drawn = Drawn(box=rule, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0), header_style="")
+    widths = _widths(table, room, gap)
+    for column, letter, wide in zip(table.columns, table.align, widths, strict=True):
+        head = _broken(column, wide)
+        drawn.add_column(head, justify="right" if letter == "r" else "left", overflow="fold", width=wide)
     for position, row in enumerate(table.rows):
-        drawn.add_row(*row, style="bold" if position in table.strong else None)
+        cells = [_broken(cell, wide) for cell, wide in zip(row, widths, strict=True)]
+        drawn.add_row(*cells, style="bold" if position in table.strong else None)
     return drawn
+
+
+def _gap(table: Table, room: int) -> int:
+    """Between columns: one less where that leaves every cell on its line."""
+    natural = sum(max(map(len, column)) for column in zip(table.columns, *table.rows, strict=True))
+    between = len(table.columns) - 1
+    return _GAP - 1 if natural + between * (_GAP - 1) <= room < natural + between * _GAP else _GAP
+
+
+def _pieces(word: str) -> list[str]:
+    """What a long word may be broken into: behind its hyphens, dots and underscores."""
+    return re.findall(r"[^-._]*[-._]+|[^-._]+", word) or [word]
+
+
+def _broken(cell: str, wide: int) -> str:
+    """The cell with the words that are wider than the column broken between pieces."""
+    words = []
+    for word in cell.split(" "):
+        if len(word) > wide and max(map(len, _pieces(word))) <= wide:
+            lines = [""]
+            for piece in _pieces(word):
+                if len(lines[-1] + piece) <= wide:
+                    lines[-1] += piece
+                else:
+                    lines.append(piece)
+            word = "\n".join(lines)
+        words.append(word)
+    return " ".join(words)
+
+
+def _parts(table: Table, room: int) -> list[Table]:
+    """The table, or several with the same first columns where it would break words otherwise."""
+    least, lead = _whole_pieces(table), table.lead
+    if not lead or sum(least) + _GAP * (len(least) - 1) <= room:
+        return [table]
+    left = room - sum(least[:lead]) - _GAP * lead
+    most = max(1, (left + _GAP) // (max(least[lead:]) + _GAP))
+    count = -(-(len(least) - lead) // most)
+    each = -(-(len(least) - lead) // count)  # as many in every part as can be
+    parts = [range(start, min(start + each, len(least))) for start in range(lead, len(least), each)]
+    others = [frozenset(range(lead, len(least))) - frozenset(part) for part in parts]
+    return [table.without(left_out) for left_out in others]
+
+
+def _whole_pieces(table: Table) -> list[int]:
+    """Widths with heads and all cells on lines of a word or a piece of one each."""
+    columns = zip(table.columns, *table.rows, strict=True)
+    return [
+        max((len(piece) for cell in column for word in cell.split() for piece in _pieces(word)), default=1)
+        for column in columns
+    ]
 
 
 def _fitted(table: Table, room: int) -> tuple[Table, tuple[str, ...]]:
@@ -121,16 +180,24 @@ def _unbroken(table: Table) -> list[int]:
     return found
 
 
-def _widths(table: Table, room: int) -> list[int]:
-    """Column widths that fill no more than `room`: heads and texts give way by whole words, then texts, then
-    everything; nothing is cut."""
+def _widths(table: Table, room: int, gap: int) -> list[int]:
+    """Column widths that fill no more than `room`: heads and texts give way by whole words, then by pieces of
+    words, then texts, then everything; nothing is cut."""
     cells = list(zip(table.columns, *table.rows, strict=True))
     widths = [max(map(len, column)) for column in cells]
     words = _unbroken(table)
     texts = [index for index, letter in enumerate(table.align) if letter == "l" and index > 0]
-    room -= _GAP * (len(widths) - 1)
+    room -= gap * (len(widths) - 1)
+    pieces = _whole_pieces(table)
     everything, narrow, none = list(range(len(widths))), [_NARROW] * len(widths), [1] * len(widths)
-    for columns, least in ((texts, words), (everything[1:], words), (texts, narrow), (everything, none)):
+    ways = (
+        (texts, words),
+        (everything[1:], words),
+        (everything, pieces),
+        (texts, narrow),
+        (everything, none),
+    )
+    for columns, least in ways:
         while sum(widths) > room:
             widest = max(columns, key=lambda index: widths[index] - least[index], default=None)
             if widest is None or widths[widest] <= least[widest]:

@@ -107,7 +107,9 @@ def count(value: Any) -> str:
 def formats(precision: Precision, compute: str) -> str:
     """One word where everything is stored and computed in it, else tensor by tensor."""
     words = {"weights": precision.weights, "experts": precision.experts, "attention": precision.attention}
-    words |= {"embeddings": precision.embeddings, "KV": precision.kv}
+    head = precision.stored("head")
+    words |= {"embeddings": precision.embeddings, "head": head * (head != precision.stored("embeddings"))}
+    words["KV"] = precision.kv
     words |= {"activations": precision.activations, "compute": compute}
     words = {name: word for name, word in words.items() if word}
     if len(set(words.values())) == 1:

@@ -35,11 +35,11 @@ _GROUPED: Mapping[str, float] = {
 }
 
 # Words of llama.cpp, with the integers they are nearest to. The plain ones are blocks of 32 with their scales
-# (18, 20, 22, 24 and 34 bytes), which are caches too; the others are recipes that mix such blocks, so here is
-# the mean over a model: Llama-3.1-8B in the README of its tools/quantize (Q3_K_M: Llama-2-7B).
-GGUF: Mapping[str, tuple[str, float]] = {
+# (18, 20, 22, 24 and 34 bytes), which are caches too; Q6_K is 210 bytes for 256. The others are recipes that
+# mix such blocks, so here is their mean over a model: Llama-3.1-8B in the README of its tools/quantize.
+_MEANS: Mapping[str, tuple[str, float]] = {
     "q8_0": ("int8", 8.5),
-    "q6_k": ("int8", 6.5633),
+    "q6_k": ("int8", 6.5625),
     "q5_1": ("int8", 6.0),
     "q5_k_m": ("int8", 5.7036),
     "q5_k_s": ("int8", 5.5704),
@@ -51,7 +51,7 @@ GGUF: Mapping[str, tuple[str, float]] = {
     "q4_0": ("int4", 4.5),
     "iq4_xs": ("int4", 4.4597),
     "q3_k_l": ("int3", 4.2979),
-    "q3_k_m": ("int3", 3.91),
+    "q3_k_m": ("int3", 4.004),  # not in that table: 4.02 GB of the same model, less its vocabulary
     "iq3_m": ("int3", 3.7628),
     "iq3_s": ("int3", 3.6606),
     "q3_k_s": ("int3", 3.6429),
@@ -63,6 +63,26 @@ GGUF: Mapping[str, tuple[str, float]] = {
     "iq2_xs": ("int2", 2.5882),
     "iq2_xxs": ("int2", 2.3824),
 }
+
+# The output matrix, and an embedding that is tied to it, are of wider blocks: Q6_K, and Q5_K (5.5 bits, as
+# q5_0) for the narrowest recipes. Source: llama.cpp, src/llama-quant.cpp, llama_tensor_get_type_impl.
+_FINE_HEAD = frozenset({"iq2_xxs", "iq2_xs", "iq2_s", "iq2_m", "iq3_xxs"})
+HEADS: Mapping[str, str] = {
+    name: "q5_0" if name in _FINE_HEAD else "q6_k" for name in _MEANS if name not in ("q8_0", "q6_k")
+}
+_BLOCKS = ("q8_0", "q6_k", "q5_1", "q5_0", "q4_1", "q4_0")  # of one kind of blocks, the head apart
+_HEAD_SHARE = 128256 * 4096 / 8.030e9  # of Llama-3.1-8B, whose means these are
+
+
+def _body(name: str) -> float:
+    """Bits of all but the head: the mean over the model without the head's part of it."""
+    mean = _MEANS[name][1]
+    if name in _BLOCKS:
+        return mean
+    return (mean - _HEAD_SHARE * _MEANS[HEADS[name]][1]) / (1 - _HEAD_SHARE)
+
+
+GGUF: Mapping[str, tuple[str, float]] = {name: (near, _body(name)) for name, (near, _) in _MEANS.items()}
 
 # QLoRA (arXiv 2305.14314): 64 elements share an 8-bit scale, 256 of these one of 32 bits: 4 + 0.127 bits.
 _NORMAL: Mapping[str, tuple[str, float]] = {"nf4": ("int4", 4.127)}
@@ -196,7 +216,10 @@ class Precision(Noun):
     weights: str = text("weights, embedding and head included")
     experts: str = text("weights of the routed experts; like the other weights if left out", default="")
     attention: str = text("weights of attention and other mixers; like the others if left out", default="")
-    embeddings: str = text("embedding and LM head; like the other weights if left out", default="")
+    embeddings: str = text(
+        "embedding and LM head; like the other weights if left out (with llama.cpp's words, its head)",
+        default="",
+    )
     kv: str = text("KV cache or recurrent state")
     activations: str = text("activations and the messages of collectives")
     compute: str = text("format matrix products run in")
@@ -205,7 +228,12 @@ class Precision(Noun):
     )
 
     def stored(self, part: str) -> str:
-        """Storage format of a part of the weights: `weights`, `experts`, `attention` or `embeddings`."""
+        """Storage format of a part of the weights: `weights`, `experts`, `attention`, `embeddings` or `head`.
+
+        The head is stored as the embedding is, but where a recipe of llama.cpp keeps it wider.
+        """
+        if part == "head":
+            return self.embeddings or HEADS.get(self.weights, self.weights)
         return getattr(self, part) or self.weights
 
     def computed(self, part: str) -> str:

@@ -113,6 +113,12 @@ class Chip(Noun):
         "", "peak of 2:4 sparse matrix products over the dense one, by format", default={}
     )
     memory: Mapping[str, Tier] = nouns(Tier, "memories, fastest first")
+    system_share: Number = ratio(
+        "share of its memory that the system keeps from programs, as on a phone",
+        least=0,
+        most=0.95,
+        default=0.0,
+    )
     power_w: Number | None = quantity("W", "peak power of one chip, with its memory", default=None)
     power_split: PowerSplit = noun(PowerSplit, "where the power goes", default=PowerSplit())
     price_usd_per_hour: Number | None = quantity("USD/h", "rent of one chip", default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from genzcli.numeric import maximum
 from genzcli.spec.dtype import Precision
 from genzcli.spec.hardware import Platform
 from genzcli.spec.model import Model
@@ -146,3 +147,10 @@ class Scenario(Noun):
     profile: Profile = noun(Profile, "how well the software uses the chip")
     name: str = text("label in reports", default="")
     assumptions: tuple[str, ...] = texts("what was chosen for the user, one sentence each", default=())
+
+    @property
+    def reserve(self) -> Number:
+        """Share of memory kept free: the plan's, else what software and system keep, whichever is more."""
+        if self.plan.reserve is not None:
+            return self.plan.reserve
+        return maximum(self.profile.reserve, self.platform.chip.system_share)

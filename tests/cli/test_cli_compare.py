@@ -125,3 +125,19 @@ def test_power_on_unequal_terms_is_said(genz: Genz) -> None:
     chips = genz(*ask, "--change", "platform.power=none").out.replace("\n", " ")
     assert "power and energy of platform.power=none are of chips without hosts" in chips
     assert "power of" in chips
+
+
+def test_rents_on_different_terms_are_said_to_be(genz: Genz) -> None:
+    words = ("compare", "llama-3.1-8b", "h100", "tpu-v6e")
+    said = " ".join(genz(*words).out.split())
+    assert "Rents differ in terms: h100 three months; tpu-v6e on demand" in said
+    assert "Rents differ" not in genz("compare", "llama-3.1-8b", "h100", "h200").out
+    one, other = genz(*words, "--json").json["results"]
+    own, dear = genz(*words, "--price", "tpu-v6e=10", "--json").json["results"]
+    key = "usd_per_million_output_tokens"
+    assert own["metrics"][key] == one["metrics"][key]  # h100 keeps its own
+    alone = genz("run", "llama-3.1-8b", "tpu-v6e", "--price", "10", "--json").json["metrics"]
+    assert dear["metrics"][key] == alone[key] != other["metrics"][key]
+    assert "Rents differ" not in genz(*words, "--price", "tpu-v6e=10").out
+    wrong = genz(*words, "--price", "tpu-v6=10")
+    assert wrong.code == 2 and "tpu-v6e=2.50" in wrong.err

@@ -114,3 +114,20 @@ def test_what_does_not_fit_has_no_elasticities(genz: Genz) -> None:
 def test_refuses(genz: Genz, words: tuple[str, ...], says: str) -> None:
     ended = genz("sensitivity", "llama-3.1-8b", "h100-sxm", *words)
     assert ended.code == 2 and says in ended.err and not ended.out
+
+
+def test_a_number_at_its_bound_has_one_direction(genz: Genz) -> None:
+    words = ("llama-3.1-8b", "h100-sxm", "--tp", "1")
+    found = {item["parameter"]: item for item in genz("sensitivity", *words, "--json").json["parameters"]}
+    reuse = found["profile.operators.attention.decode.kv_reuse"]
+    assert reuse["value"] == 1 and reuse["at_most"] and reuse["more_of_it"]["tpot"] == "helps"
+    assert not found["memory.hbm.bandwidth"]["at_most"]
+    page = genz("sensitivity", *words, "--top", "10").out
+    assert "(helps)" in page and "only less of it to be had" in page
+
+
+def test_bandwidth_of_a_level_is_one_links(genz: Genz) -> None:
+    """NVLink 4: 18 links; 18 x 900 GB/s are 16.2 TB/s."""
+    said = genz("run", "llama-3.1-70b", "h100-sxm", "-n", "8", "--set", "levels.nvlink.bandwidth=900GB/s").out
+    assert "(18 links of 900 GB/s, 16.2 TB/s a chip)" in " ".join(said.split())
+    assert "25 GB/s a link" in genz("show", "hgx-h100").out

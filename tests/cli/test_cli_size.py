@@ -163,3 +163,20 @@ def test_the_nearest_miss_is_said(genz: Genz) -> None:
     page = genz("size", *words).out
     assert "None can serve; the closest" in page
     assert f"TTFT × {closest['misses']['ttft']:.3g}" in page
+
+
+def test_what_is_in_the_way_of_the_first_value(genz: Genz) -> None:
+    [small, slow] = best(
+        genz, "llama-3.1-70b", "h100-sxm", "hgx-h100", "-u", "chat", "--largest", "concurrency"
+    )
+    assert small["value"] is None and "short" in small["why"] and "--chips" in small["why"]
+    assert slow["value"] is None and "TPOT" in slow["why"] and "10 ms allowed" in slow["why"]
+
+
+def test_not_compared_is_not_unable(genz: Genz) -> None:
+    """Neither has a price: one serves and is told apart, the other's own reason is said."""
+    words = ("llama-3.3-70b", "groq-lpu", "wse-3", "-u", "chat", "--by", "cost")
+    found = {item["hardware"]: item for item in best(genz, *words)}
+    assert found["wse-3"]["found"] and found["wse-3"]["why"].startswith("not compared")
+    assert not found["groq-lpu"]["found"] and "weights alone need" in found["groq-lpu"]["why"]
+    assert "Cost: at batch 1" in genz("size", *words).out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from engine_samples import chip, level, platform, scenario
+from engine_samples import chip, level, platform, scenario, usecase
 
 from genzcli.engine.estimate import estimate
 from genzcli.explore.cure import cures, smallest_chips
@@ -64,3 +64,19 @@ def test_a_host_beside_the_chip_is_offered_with_what_it_costs() -> None:
     assert after.metrics.tpot_s == pytest.approx(1.5e-3, rel=0.05)
     assert found.effect == f"fits, TPOT {show(after.metrics.tpot_s, 's')}"
     assert not any("--offload" in cure.change for cure in cures(estimate(scenario(on=BENCH)), (), {}))
+
+
+def test_a_pipeline_is_offered_chunks_that_fill_its_stages() -> None:
+    """One prompt in chunks has several stages at work at once, so four stages come near a quarter."""
+    long = usecase(8192, 2)
+    base = scenario(use=long, pp=4)
+    whole = float(estimate(base).metrics.ttft_s or 0)
+    slos = (Slo(metric="ttft", limit=0.6 * whole),)
+    found = [cure for cure in cures(estimate(base), slos, {}) if cure.change.startswith("--chunk")]
+    assert len(found) == 1 and found[0].cures
+    tokens = int(found[0].change.split()[1])
+    chunked = base.replace(plan=base.plan.replace(chunk=tokens))
+    assert float(estimate(chunked).metrics.ttft_s or 0) <= 0.6 * whole
+    assert not any(
+        cure.change.startswith("--chunk") for cure in cures(estimate(scenario(use=long)), slos, {})
+    )

@@ -19,7 +19,7 @@ from genzcli.engine.machine.energy import (
     power_basis,
 )
 from genzcli.engine.machine.formats import compute_dtype, part_dtype, sparse_speedup
-from genzcli.report.words import formats, quantity
+from genzcli.report.words import count, formats, percent, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
 from genzcli.spec.model import Model
@@ -101,7 +101,23 @@ def _plan(resolved: Resolved) -> Iterator[str]:
     yield from _drafts(resolved.scenario)
     yield from _elsewhere(plan)
     for edit in resolved.edits:
-        yield f"{edit.path} set to {edit.value}"
+        yield f"{edit.path} set to {edit.value}{_linked(edit.path, resolved.scenario.platform)}"
+
+
+def _linked(path: str, platform: Platform) -> str:
+    """` (18 links of 900 GB/s, 16.2 TB/s a chip)`: the bandwidth of a level is that of one link."""
+    *_, owner, last = ("", *path.split("."))
+    levels = {level.name: level for level in platform.levels}
+    if platform.scale_out is not None:
+        levels["scale_out"] = platform.scale_out
+    level = levels.get(owner)
+    if level is None or last not in ("bandwidth", "links") or level.links <= 1:
+        return ""
+    each, chip = (
+        quantity(level.bandwidth_bytes_per_s, "bytes/s"),
+        quantity(level.chip_bandwidth_bytes_per_s, "bytes/s"),
+    )
+    return f" ({count(level.links)} links of {each}, {chip} a chip)"
 
 
 def _serving(scenario: Scenario) -> Iterator[str]:
@@ -273,6 +289,8 @@ def _hardware(scenario: Scenario) -> Iterator[str]:
         yield f"{chip.name} is {chip.status}: its figures are not final"
     if chip.vector is None:
         yield f"what is no matrix product takes the time of its bytes: vector units of {chip.name} unknown"
+    if scenario.plan.reserve is None and chip.system_share > scenario.profile.reserve:
+        yield f"{percent(chip.system_share)} of memory left to the system of {chip.name} (--reserve)"
     yield from _power(scenario.platform)
     yield from _rent(scenario)
     yield from _blank(scenario)

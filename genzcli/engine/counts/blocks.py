@@ -129,7 +129,7 @@ def head(model: Model, positions: Number, shard: Shard) -> Operator:
     Each chip has V/tp rows; the logits are gathered over TP.
     """
     payload = positions * model.vocab * shard.size.activations
-    size = shard.size.of_tables
+    size = shard.size.of_head
     return linear("head", positions, model.d_model, model.vocab / shard.tp, size).replace(
         part="embeddings", sends=(Collective(kind="all-gather", group="tp", bytes=payload),)
     )

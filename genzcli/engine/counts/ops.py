@@ -100,6 +100,9 @@ class Bytes(Noun):
     activations: float = ratio("activations and messages")
     attention: Number | None = ratio("weights of the mixers; like the others if left out", default=None)
     embeddings: Number | None = ratio("embedding and head; like the others if left out", default=None)
+    head: Number | None = ratio(
+        "head, and an embedding tied to it; like the embedding if left out", default=None
+    )
 
     @classmethod
     def of(cls, precision: Precision, density: Number = 1.0, pattern: str = "") -> Bytes:
@@ -111,7 +114,7 @@ class Bytes(Noun):
 
         def weight(part: str) -> Number:
             name = precision.stored(part)
-            if pattern and part != "embeddings":
+            if pattern and part not in ("embeddings", "head"):
                 return pattern_bytes(name, pattern)
             whole = bytes_per_element(name)
             # Who stores it takes whichever is smaller.
@@ -124,6 +127,7 @@ class Bytes(Noun):
             activations=bytes_per_element(precision.activations),
             attention=weight("attention") if precision.attention else None,
             embeddings=weight("embeddings") if precision.embeddings or pattern else None,
+            head=weight("head") if precision.stored("head") != precision.stored("embeddings") else None,
         )
 
     @property
@@ -133,8 +137,13 @@ class Bytes(Noun):
 
     @property
     def of_tables(self) -> Bytes:
-        """With the embedding's and the head's weights for weights."""
+        """With the embedding's weights for weights."""
         return self if self.embeddings is None else self.replace(weights=self.embeddings)
+
+    @property
+    def of_head(self) -> Bytes:
+        """With the head's weights for weights."""
+        return self.of_tables if self.head is None else self.replace(weights=self.head)
 
 
 class Shard(Noun):

@@ -169,7 +169,7 @@ def copies(moe: Moe, shard: Shard, routing: Routing) -> Number:
     balanced   min(K, ep)
     uniform    expected ranks touched, ep (1 - prod_j (E - E/ep - j) / (E - j)) over j < K; fewer where a
                router limits a token to some groups of experts
-    power-law  as uniform, times the busiest rank's load over the mean, at most one of each token
+    power-law  as uniform, times the busiest rank's load over the mean
     worst      one rank takes in every token, which takes as long as ep copies of each
     An imbalance makes the busiest rank take in that much more, at most one copy of each token.
     """

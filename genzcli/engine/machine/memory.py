@@ -65,13 +65,14 @@ def weights_bytes(model: Model, stage: Stage, shard: Shard) -> Number:
     stands on the first stage; an encoder's layers are spread over all, as the decoder's are.
     """
     table = model.vocab * model.d_model / shard.tp
+    look_up, head = shard.size.of_tables.weights, shard.size.of_head.weights
     total: Number = 0
     if stage.first:
-        total = total + table + model.positions * model.d_model
+        each = head if model.tied_embeddings else look_up
+        total = total + table * each + model.positions * model.d_model * look_up
     if stage.last:
         shared = model.tied_embeddings and stage.first
-        total = total + model.d_model + (0 if shared else table)
-    total = total * shard.size.of_tables.weights
+        total = total + model.d_model * look_up + (0 if shared else table * head)
     ends = residual.end_elements(model) * shard.size.weights
     total = total + (ends if stage.first else 0) + (ends if stage.last else 0)
     for name, repeat in stage.layers.items():

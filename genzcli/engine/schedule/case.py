@@ -133,9 +133,7 @@ def _shard(scenario: Scenario) -> Shard:
 
 def storage_of(scenario: Scenario) -> Storage:
     """The memories of one chip, less what the software keeps free."""
-    plan, profile = scenario.plan, scenario.profile
-    reserve = profile.reserve if plan.reserve is None else plan.reserve
-    return storage(scenario.platform, plan, reserve)
+    return storage(scenario.platform, scenario.plan, scenario.reserve)
 
 
 def _setting(

@@ -48,11 +48,35 @@ class TestWordsOfOtherTools:
         assert BITS["q4_0"] == BITS["int4g32"] and BITS["q8_0"] == BITS["int8g32"]
 
     @pytest.mark.parametrize(
-        ("model", "gigabytes"), [("llama-3.1-8b", 4.9), ("llama-3.1-70b", 43.1), ("llama-3.1-405b", 249.1)]
+        ("model", "word", "gigabytes"),
+        [
+            ("llama-3.2-1b", "q4_0", 0.77),
+            ("llama-3.2-1b", "q4_k_s", 0.78),
+            ("llama-3.2-1b", "q4_k_m", 0.81),
+            ("llama-3.2-1b", "q6_k", 1.02),
+            ("llama-3.1-8b", "q4_k_m", 4.92),
+            ("llama-3.1-70b", "q3_k_s", 30.91),
+            ("llama-3.1-70b", "q3_k_m", 34.27),
+            ("llama-3.1-70b", "q4_0", 40.12),
+            ("llama-3.1-70b", "q4_k_m", 42.52),
+            ("llama-3.1-70b", "q6_k", 57.89),
+        ],
     )
-    def test_sizes_of_q4_k_m(self, model: str, gigabytes: float) -> None:
-        """README of llama.cpp's tools/quantize, memory requirements; the bits are those of the 8B alone."""
-        assert size_of(model, weights="q4_k_m") == pytest.approx(gigabytes * 1e9, rel=0.005)
+    def test_sizes_of_files(self, model: str, word: str, gigabytes: float) -> None:
+        """Files of bartowski's Llama-3.2-1B-Instruct-GGUF and Llama-3.1-70B GGUF, as their cards list them
+        (4.58 GiB of the 8B: README of llama.cpp's tools/quantize): 8 MB of vocabulary are in them too."""
+        vocabulary = 0.008
+        assert size_of(model, weights=word) / 1e9 + vocabulary == pytest.approx(gigabytes, rel=0.015)
+
+    def test_the_head_of_q4_0_by_hand(self) -> None:
+        """Llama-3.1-8B: 128256 x 4096 weights of the head at 210 bytes for 256, the rest at 18 for 32."""
+        model, head = Catalog().model("llama-3.1-8b"), 128256 * 4096
+        rest = size_of("llama-3.1-8b", weights="bf16") / 2 - head
+        assert size_of("llama-3.1-8b", weights="q4_0") == pytest.approx(head * 210 / 256 + rest * 18 / 32)
+        told = model.precision.replace(weights="q4_0", embeddings="q4_0")
+        assert weights_of(model, told) == pytest.approx((head + rest) * 18 / 32)
+        assert Precision.of("iq2_xs").stored("head") == "q5_0"  # Q5_K has as many bits
+        assert Precision.of("q8_0").stored("head") == "q8_0"
 
     def test_more_bits_are_never_smaller(self) -> None:
         order = [
