@@ -78,26 +78,31 @@ def interleaved(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
 def chunked(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
     """A server with chunked prefill: n mixed passes a prompt, the others decode along.
 
-    A request needs R = (td - 1) / `each` passes behind its first token. Of these, min((C - 1) n, R) carry
-    somebody's prompt, the rest are plain. Where (C - 1) n is more than R, prompts set the pace: every pass is
-    mixed, and a new prompt waits (C - 1) n - R passes for its turn; else half a pass. Of a burst, half of
-    the others' passes are ahead of its own, and give it no tokens. Over a pipeline a token takes a whole
-    pass, a prompt's further chunks the slowest stage's share.
+    A request needs R = (td - 1) / `each` passes behind its first token. P = pass / slot passes are under
+    way at once, one at pp = 1: a token takes a whole pass, and meanwhile P passes carry somebody's prompt.
+    So of its R, min((C - 1) n / P, R) are mixed, the rest plain. Where (C - 1) n is more than R P, prompts
+    set the pace: every pass is mixed, a cycle is C n slots, and a new prompt waits for what its own part
+    leaves of them, C n - (n + P - 1) - R P; else half a slot. Of a burst, half of the others' passes are
+    ahead of its own, and give it no tokens. A mixed pass is at least as long as the plain step; where
+    there is no plain step, it is no longer than the pass.
     """
     requests, others, n = queue.requests, queue.requests - 1, prefill.passes
+    under_way = prefill.pass_s / prefill.slot_s
     ahead = queue.burst * others / 2 * n
     rounds = (queue.outputs - 1) / queue.each
-    waiting = maximum(requests * n - maximum(n, 1) - rounds, ahead) * prefill.slot_s
+    own = maximum(n, 1) + (under_way - 1) + rounds * under_way
+    waiting = maximum(requests * n - own, ahead) * prefill.slot_s
     if step is None:
         return Serving(prefill_s=prefill.mean.time, ahead_s=waiting)
     steps = maximum(queue.outputs - 1, 1)
     rounds = steps / queue.each
-    along = minimum(others * n - ahead, rounds)
-    half = where(waiting > 0, 0.0, prefill.pass_s / 2 * others / requests)
+    along = minimum((others * n - ahead) / under_way, rounds)
+    step = where(along >= rounds, minimum(step, prefill.pass_s / queue.each), step)
+    half = where(waiting > 0, 0.0, prefill.slot_s / 2 * others / requests)
     return Serving(
         prefill_s=prefill.mean.time,
         ahead_s=waiting,
         running_s=where(queue.outputs > 1, half, 0.0),
         step_s=step,
-        between_s=along * (prefill.pass_s - step * queue.each) / steps,
+        between_s=along * maximum(prefill.pass_s - step * queue.each, 0.0) / steps,
     )
