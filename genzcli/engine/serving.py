@@ -25,7 +25,8 @@ def served(case: Case, prefill: Timing, decode: Timing | None) -> Serving:
     """
     scenario, step = case.scenario, None if decode is None else decode.mean.time
     profile, plan, usecase = scenario.profile, scenario.plan, scenario.usecase
-    queue = Queue(case.requests, usecase.output_tokens, profile.burst, round_tokens(plan, usecase))
+    each = round_tokens(plan, usecase)
+    queue = Queue(case.requests, usecase.output_tokens, profile.burst, each, plan.pp)
     law = interleaved if plan.chunk is None else chunked
     seen = seen_across(scenario.model, usecase)
     operators = passes.launches(case.setting, case.stages, seen) + beside.launches(case)
@@ -42,6 +43,7 @@ class Queue(NamedTuple):
     outputs: Number  # tokens of each
     burst: Number = 0.0  # share of the others whose prompts come together with one's own
     each: Number = 1  # tokens that a pass yields: 1, or those of a round with drafts
+    stages: Number = 1  # of the pipeline
 
 
 def interleaved(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
@@ -78,31 +80,33 @@ def interleaved(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
 def chunked(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
     """A server with chunked prefill: n mixed passes a prompt, the others decode along.
 
-    A request needs R = (td - 1) / `each` passes behind its first token. P = pass / slot passes are under
-    way at once, one at pp = 1: a token takes a whole pass, and meanwhile P passes carry somebody's prompt.
-    So of its R, min((C - 1) n / P, R) are mixed, the rest plain. Where (C - 1) n is more than R P, prompts
-    set the pace: every pass is mixed, a cycle is C n slots, and a new prompt waits for what its own part
-    leaves of them, C n - (n + P - 1) - R P; else half a slot. Of a burst, half of the others' passes are
-    ahead of its own, and give it no tokens. A mixed pass is at least as long as the plain step; where
-    there is no plain step, it is no longer than the pass.
+    A request needs R = (td - 1) / `each` passes behind its first token. Over a pipeline passes follow one
+    another a slot apart, the slowest stage's share; a token takes a turn, max(pass, pp slots), and meanwhile
+    P = turn / slot passes carry somebody's prompt, one at pp = 1. So of its R, min((C - 1) n / P, R) are
+    mixed, the rest plain. Where (C - 1) n is more than R P, prompts set the pace: every pass is mixed, a
+    cycle is C n slots, and a new prompt waits for what its own passes leave of them; else half a slot, the
+    rest of the one that runs. Of a burst, half of the others' passes are ahead of its own, and give it no
+    tokens. A mixed turn is no shorter than the plain step, and where there is no plain step, no longer.
     """
-    requests, others, n = queue.requests, queue.requests - 1, prefill.passes
-    under_way = prefill.pass_s / prefill.slot_s
+    requests, others, n, slot = queue.requests, queue.requests - 1, prefill.passes, prefill.slot_s
+    turn = maximum(prefill.pass_s, slot * queue.stages)
+    under_way = turn / slot
     ahead = queue.burst * others / 2 * n
     rounds = (queue.outputs - 1) / queue.each
-    own = maximum(n, 1) + (under_way - 1) + rounds * under_way
-    waiting = maximum(requests * n - own, ahead) * prefill.slot_s
+    own = maximum(n, 1) - 1 + prefill.pass_s / slot + rounds * under_way
+    cycle = requests * n * (1 - 1e-12)  # n may carry the rounding of a division
+    waiting = maximum(cycle - own, ahead) * slot
     if step is None:
         return Serving(prefill_s=prefill.mean.time, ahead_s=waiting)
     steps = maximum(queue.outputs - 1, 1)
     rounds = steps / queue.each
     along = minimum((others * n - ahead) / under_way, rounds)
-    step = where(along >= rounds, minimum(step, prefill.pass_s / queue.each), step)
-    half = where(waiting > 0, 0.0, prefill.slot_s / 2 * others / requests)
+    step = where(along >= rounds, minimum(step, turn / queue.each), step)
+    half = maximum(slot / 2 * others / requests - waiting, 0.0)
     return Serving(
         prefill_s=prefill.mean.time,
         ahead_s=waiting,
-        running_s=where(queue.outputs > 1, half, 0.0),
+        running_s=where(along < rounds, half, 0.0),
         step_s=step,
-        between_s=along * maximum(prefill.pass_s - step * queue.each, 0.0) / steps,
+        between_s=along * maximum(turn - step * queue.each, 0.0) / steps,
     )

@@ -16,7 +16,7 @@ from genzcli.engine.schedule import beside, passes
 from genzcli.engine.schedule.case import Case, in_phase
 from genzcli.engine.schedule.passes import Base, Setting, Tokens
 from genzcli.engine.schedule.table import Mix, Table
-from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt, where
+from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt
 from genzcli.spec.noun import Noun, noun, other, ratio
 from genzcli.spec.workload import Scenario
 
@@ -80,19 +80,20 @@ def server_chunk(case: Case, chunk: Number) -> Chunk:
     """What a pass of `chunk` tokens holds on a server, where decode tokens come first.
 
     A request of `new` prompt tokens decodes in R passes, w tokens of each beam at a time: R = td - 1 and
-    w = 1, or its rounds and N + 1 with drafts. Of C requests, d = min((C - 1) / pp, chunk R / (new + R w Sb))
-    decode in a pass on average: all others, spread over the pp passes that are under way at once, or as many
-    as prompts let through when these set the pace. A pass has chunk - d w Sb tokens left, so a prompt needs
-    n = new / that, and short prompts share a pass as far as others wait for it. Tokens are conserved: then a
+    w = 1, or its rounds and N + 1 with drafts. Of C requests all others decode, C - 1, spread over the pp
+    passes that are under way at once; where C > 1 + R, the C R / (1 + R) that have their first token; where
+    prompts set the pace, the chunk R / (new + R w Sb) a pass that these let through. A pass with d of them
+    has chunk - d w Sb tokens left, so a prompt needs n = new / that, at least pp (1 + R) / C: so many short
+    ones share a pass as come in a request's own time. Tokens are conserved: where prompts set the pace, a
     cycle has C (new + R w Sb) / chunk full passes.
     """
     scenario = case.scenario
-    plan, usecase, new = scenario.plan, scenario.usecase, new_tokens(scenario)
-    width, others, rounds = verified(plan), case.requests - 1, _rounds(scenario)
-    decoding = minimum(others / plan.pp, _let_through(scenario, chunk))
-    room = chunk - decoding * width * usecase.beams  # above 0: chunk new / (new + R w Sb) at least
-    alone = where(others > 0, minimum(rounds * plan.pp / maximum(others, 1), 1), 1)
-    count = maximum(maximum(new / room, alone), 1 / case.requests)  # never more prompts than there are
+    plan, requests, rounds = scenario.plan, case.requests, _rounds(scenario)
+    new, width = new_tokens(scenario), verified(plan)
+    decoding = minimum(requests - 1, requests * (rounds / (1 + rounds))) / plan.pp
+    decoding = minimum(decoding, _let_through(scenario, chunk))
+    room = chunk - decoding * width * scenario.usecase.beams  # at least chunk new / (new + R w Sb)
+    count = maximum(new / room, minimum(plan.pp * (1 + rounds) / requests, 1))
     return Chunk(tokens=new / count, passes=count, decoding=decoding, width=width, scored=width)
 
 
