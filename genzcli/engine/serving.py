@@ -10,7 +10,7 @@ from genzcli.engine.result import Serving
 from genzcli.engine.schedule import beside, passes
 from genzcli.engine.schedule.case import Case, running
 from genzcli.engine.schedule.timing import Timing
-from genzcli.numeric import maximum, minimum, where
+from genzcli.numeric import clip, maximum, minimum, where
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
@@ -85,28 +85,30 @@ def chunked(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
     P = turn / slot passes carry somebody's prompt, one at pp = 1. So of its R, min((C - 1) n / P, R) are
     mixed, the rest plain. Where (C - 1) n is more than R P, prompts set the pace: every pass is mixed, a
     cycle is C n slots, and a new prompt waits for what its own passes leave of them; else half a slot, the
-    rest of the one that runs. Of a burst, half of the others' passes are ahead of its own, and give it no
-    tokens. A mixed turn is no shorter than the plain step, and where there is no plain step, no longer.
+    rest of the one that runs. Of a burst, half of the others' passes are ahead of its own: as much of their
+    time moves from between its tokens, so the cycle is the same whatever the burst. A mixed turn is no
+    shorter than the plain step, and where there is no plain step, no longer.
     """
     requests, others, n, slot = queue.requests, queue.requests - 1, prefill.passes, prefill.slot_s
     turn = maximum(prefill.pass_s, slot * queue.stages)
     under_way = turn / slot
-    ahead = queue.burst * others / 2 * n
     rounds = (queue.outputs - 1) / queue.each
     own = maximum(n, 1) - 1 + prefill.pass_s / slot + rounds * under_way
     cycle = requests * n * (1 - 1e-12)  # n may carry the rounding of a division
-    waiting = maximum(cycle - own, ahead) * slot
+    waiting = maximum(cycle - own, 0.0) * slot
     if step is None:
         return Serving(prefill_s=prefill.mean.time, ahead_s=waiting)
     steps = maximum(queue.outputs - 1, 1)
     rounds = steps / queue.each
-    along = minimum((others * n - ahead) / under_way, rounds)
+    along = minimum(others * n / under_way, rounds)
     step = where(along >= rounds, minimum(step, turn / queue.each), step)
+    between = along * maximum(turn - step * queue.each, 0.0)
+    moved = clip(queue.burst * others / 2 * n * slot - waiting, 0.0, between)
     half = maximum(slot / 2 * others / requests - waiting, 0.0)
     return Serving(
         prefill_s=prefill.mean.time,
-        ahead_s=waiting,
+        ahead_s=waiting + moved,
         running_s=where(along < rounds, half, 0.0),
         step_s=step,
-        between_s=along * maximum(turn - step * queue.each, 0.0) / steps,
+        between_s=(between - moved) / steps,
     )

@@ -119,6 +119,13 @@ def test_two_stages_that_prompts_keep_busy_by_hand() -> None:
     assert close(got.tpot_s or 0, 2) and close(got.ttft_s + 10 * (got.tpot_s or 0), 36)
 
 
+def test_a_burst_of_chunks_by_hand() -> None:
+    """The 3 requests above come together: 4 of the others' 8 passes of 1 s are ahead, so 4 s of the 6 s that
+    they take between its steps otherwise."""
+    got = chunked(chunks(4, pipeline=2), 0.5, Queue(requests=3, outputs=11, burst=1, stages=2))
+    assert close(got.ahead_s, 4) and close(got.between_s, 2 / 10)
+
+
 def test_the_own_pass_is_of_those_who_decode_together() -> None:
     """64 requests of 1000 + 100 tokens in passes of 55: 55 x 100 / 1100 = 5 decode in one, and one more in a
     step without a prompt."""
@@ -174,4 +181,4 @@ def test_more_requests_never_lower_what_a_chunked_server_yields(
         assert min(getattr(parts, name) for name in Serving.fields) >= 0
         assert close(parts.ttft_s, metrics.ttft_s) and close(parts.tpot_s or 0, metrics.tpot_s)
         rates.append(metrics.output_tokens_per_s)
-    assert rates[0] <= rates[1] * 1.001
+    assert rates[0] <= rates[1] * 1.005  # where chunks fill up, 0.2 % at most
