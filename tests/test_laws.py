@@ -615,8 +615,7 @@ def test_a_burst_moves_prefills_and_makes_none(case: Scenario, chunk: int | None
     wave = served(case.replace(profile=case.profile.replace(burst=1.0)), chunk=chunk)
     (ttft, tpot, e2e), (later, faster, same) = times(calm), times(wave)
     assert later >= ttft / SLACK and faster <= tpot * SLACK
-    if chunk is None:
-        assert same == pytest.approx(e2e, rel=1e-9)
+    assert same == pytest.approx(e2e, rel=1e-9)
 
 
 # What a search leaves out.

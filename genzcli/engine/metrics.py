@@ -65,8 +65,8 @@ def _joules_per_token(
     if decode is not None:
         steps = outputs - 1
         if plan.batching == "continuous" and plan.chunk is not None:
-            # Passes that carry a prompt do a step's work as well.
-            rounds = (case.requests - 1) * prefill.passes
+            # Passes that carry a prompt do a step's work as well, of one micro-batch in a pipeline.
+            rounds = (case.requests - 1) * prefill.passes / plan.pp
             steps = maximum(steps - rounds * round_tokens(plan, scenario.usecase), 0)
         work, away = work + decode.work * steps, away + decode.away * steps
     total = energy.energy_j(scenario, busy, work, away)

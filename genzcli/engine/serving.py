@@ -10,7 +10,7 @@ from genzcli.engine.result import Serving
 from genzcli.engine.schedule import beside, passes
 from genzcli.engine.schedule.case import Case, running
 from genzcli.engine.schedule.timing import Timing
-from genzcli.numeric import maximum, minimum, where
+from genzcli.numeric import clip, maximum, minimum, where
 
 if TYPE_CHECKING:
     from genzcli.numeric import Number
@@ -25,7 +25,8 @@ def served(case: Case, prefill: Timing, decode: Timing | None) -> Serving:
     """
     scenario, step = case.scenario, None if decode is None else decode.mean.time
     profile, plan, usecase = scenario.profile, scenario.plan, scenario.usecase
-    queue = Queue(case.requests, usecase.output_tokens, profile.burst, round_tokens(plan, usecase))
+    each = round_tokens(plan, usecase)
+    queue = Queue(case.requests, usecase.output_tokens, profile.burst, each, plan.pp)
     law = interleaved if plan.chunk is None else chunked
     seen = seen_across(scenario.model, usecase)
     operators = passes.launches(case.setting, case.stages, seen) + beside.launches(case)
@@ -42,6 +43,7 @@ class Queue(NamedTuple):
     outputs: Number  # tokens of each
     burst: Number = 0.0  # share of the others whose prompts come together with one's own
     each: Number = 1  # tokens that a pass yields: 1, or those of a round with drafts
+    stages: Number = 1  # of the pipeline
 
 
 def interleaved(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
@@ -78,26 +80,35 @@ def interleaved(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
 def chunked(prefill: Timing, step: Number | None, queue: Queue) -> Serving:
     """A server with chunked prefill: n mixed passes a prompt, the others decode along.
 
-    A request needs R = (td - 1) / `each` passes behind its first token. Of these, min((C - 1) n, R) carry
-    somebody's prompt, the rest are plain. Where (C - 1) n is more than R, prompts set the pace: every pass is
-    mixed, and a new prompt waits (C - 1) n - R passes for its turn; else half a pass. Of a burst, half of
-    the others' passes are ahead of its own, and give it no tokens. Over a pipeline a token takes a whole
-    pass, a prompt's further chunks the slowest stage's share.
+    A request needs R = (td - 1) / `each` passes behind its first token. Over a pipeline passes follow one
+    another a slot apart, the slowest stage's share; a token takes a turn, max(pass, pp slots), and meanwhile
+    P = turn / slot passes carry somebody's prompt, one at pp = 1. So of its R, min((C - 1) n / P, R) are
+    mixed, the rest plain. Where (C - 1) n is more than R P, prompts set the pace: every pass is mixed, a
+    cycle is C n slots, and a new prompt waits for what its own passes leave of them; else half a slot, the
+    rest of the one that runs. Of a burst, half of the others' passes are ahead of its own: as much of their
+    time moves from between its tokens, so the cycle is the same whatever the burst. A mixed turn is no
+    shorter than the plain step, and where there is no plain step, no longer.
     """
-    requests, others, n = queue.requests, queue.requests - 1, prefill.passes
-    ahead = queue.burst * others / 2 * n
+    requests, others, n, slot = queue.requests, queue.requests - 1, prefill.passes, prefill.slot_s
+    turn = maximum(prefill.pass_s, slot * queue.stages)
+    under_way = turn / slot
     rounds = (queue.outputs - 1) / queue.each
-    waiting = maximum(requests * n - maximum(n, 1) - rounds, ahead) * prefill.slot_s
+    own = maximum(n, 1) - 1 + prefill.pass_s / slot + rounds * under_way
+    cycle = requests * n * (1 - 1e-12)  # n may carry the rounding of a division
+    waiting = maximum(cycle - own, 0.0) * slot
     if step is None:
         return Serving(prefill_s=prefill.mean.time, ahead_s=waiting)
     steps = maximum(queue.outputs - 1, 1)
     rounds = steps / queue.each
-    along = minimum(others * n - ahead, rounds)
-    half = where(waiting > 0, 0.0, prefill.pass_s / 2 * others / requests)
+    along = minimum(others * n / under_way, rounds)
+    step = where(along >= rounds, minimum(step, turn / queue.each), step)
+    between = along * maximum(turn - step * queue.each, 0.0)
+    moved = clip(queue.burst * others / 2 * n * slot - waiting, 0.0, between)
+    half = maximum(slot / 2 * others / requests - waiting, 0.0)
     return Serving(
         prefill_s=prefill.mean.time,
-        ahead_s=waiting,
-        running_s=where(queue.outputs > 1, half, 0.0),
+        ahead_s=waiting + moved,
+        running_s=where(along < rounds, half, 0.0),
         step_s=step,
-        between_s=along * (prefill.pass_s - step * queue.each) / steps,
+        between_s=(between - moved) / steps,
     )

@@ -54,11 +54,16 @@ class Case(Noun):
         seen: dict[int, Setting] = {}
         for item in self.settings:
             if id(item) not in seen:
-                rates, away = item.rates.replace(phase=phase), item.away
-                if away is not None:
-                    away = away.replace(rates=away.rates.replace(phase=phase))
-                seen[id(item)] = item.replace(rates=rates, away=away, explain=item.explain and explain)
+                seen[id(item)] = in_phase(item, phase).replace(explain=item.explain and explain)
         return self.replace(settings=tuple(seen[id(item)] for item in self.settings))
+
+
+def in_phase(setting: Setting, phase: str) -> Setting:
+    """The setting at the rates of a phase."""
+    rates, away = setting.rates.replace(phase=phase), setting.away
+    if away is not None:
+        away = away.replace(rates=away.rates.replace(phase=phase))
+    return setting.replace(rates=rates, away=away)
 
 
 def prepare(scenario: Scenario, explain: bool, brief: bool = False) -> Case:

@@ -14,6 +14,7 @@ from genzcli.engine.schedule.timing import (
     Timing,
     chunk_pass,
     decode_of,
+    decode_together,
     prefill_of,
     server_chunk,
     step_between,
@@ -44,9 +45,11 @@ def time_prefill(case: Case) -> Timing:
 def time_decode(case: Case) -> Timing | None:
     """Mean, first and last decode step, over the tokens that it yields; None for a single token.
 
-    With drafts, a round of them and one verification.
+    With drafts, a round of them and one verification. On a server with chunks, of those who decode together.
     """
     plan = case.scenario.plan
+    if plan.batching == "continuous" and plan.chunk is not None:
+        case = _together(case, plan.chunk)
     timed = decode_of(case, verified(plan))
     if timed is None or plan.draft is None:
         return timed
@@ -57,6 +60,15 @@ def time_decode(case: Case) -> Timing | None:
             timed = _behind(timed, step, passes.times, away=plan.draft_on is not None)
         timed = _linked(case, timed, case.draft.requests)
     return _shared(timed, 1 / round_tokens(plan, case.scenario.usecase))
+
+
+def _together(case: Case, chunk: Number) -> Case:
+    """The case with the requests that decode together, and what drafts with its share of them."""
+    requests = decode_together(case, chunk)
+    if case.draft is not None:
+        share = requests / case.requests
+        case = case.replace(draft=case.draft.replace(requests=case.draft.requests * share))
+    return case.replace(requests=requests)
 
 
 def _merged(first: Passes, further: Passes) -> tuple[Passes, ...]:

@@ -13,10 +13,10 @@ from genzcli.engine.counts.speculation import round_tokens, verified
 from genzcli.engine.machine.roofline import Parts, joined
 from genzcli.engine.result import OperatorTime
 from genzcli.engine.schedule import beside, passes
-from genzcli.engine.schedule.case import Case
+from genzcli.engine.schedule.case import Case, in_phase
 from genzcli.engine.schedule.passes import Base, Setting, Tokens
 from genzcli.engine.schedule.table import Mix, Table
-from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt, where
+from genzcli.numeric import ceil, clip, is_array, maximum, minimum, sqrt
 from genzcli.spec.noun import Noun, noun, other, ratio
 from genzcli.spec.workload import Scenario
 
@@ -80,20 +80,41 @@ def server_chunk(case: Case, chunk: Number) -> Chunk:
     """What a pass of `chunk` tokens holds on a server, where decode tokens come first.
 
     A request of `new` prompt tokens decodes in R passes, w tokens of each beam at a time: R = td - 1 and
-    w = 1, or its rounds and N + 1 with drafts. Of C requests, d = min(C - 1, chunk R / (new + R w Sb)) decode
-    in a pass on average: all others, or as many as prompts let through when these set the pace. A pass has
-    chunk - d w Sb tokens left, so a prompt needs n = new / that, and short prompts share a pass as far as
-    others wait for it. Tokens are conserved: then a cycle has C (new + R w Sb) / chunk full passes.
+    w = 1, or its rounds and N + 1 with drafts. Of C requests all others decode, C - 1, spread over the pp
+    passes that are under way at once; where C > 1 + R, the C R / (1 + R) that have their first token; where
+    prompts set the pace, the chunk R / (new + R w Sb) a pass that these let through. A pass with d of them
+    has chunk - d w Sb tokens left, so a prompt needs n = new / that, at least pp (1 + R) / C: so many short
+    ones share a pass as come in a request's own time. Tokens are conserved: where prompts set the pace, a
+    cycle has C (new + R w Sb) / chunk full passes.
     """
     scenario = case.scenario
-    plan, usecase, new = scenario.plan, scenario.usecase, new_tokens(scenario)
-    width, others = verified(plan), case.requests - 1
-    rounds = (usecase.output_tokens - 1) / round_tokens(plan, usecase)
-    decoding = minimum(others, chunk * rounds / (new + rounds * width * usecase.beams))
-    room = chunk - decoding * width * usecase.beams  # above 0: chunk new / (new + R w Sb) at least
-    alone = where(others > 0, minimum(rounds / maximum(others, 1), 1), 1)
-    count = maximum(maximum(new / room, alone), 1 / case.requests)  # never more prompts than there are
+    plan, requests, rounds = scenario.plan, case.requests, _rounds(scenario)
+    new, width = new_tokens(scenario), verified(plan)
+    decoding = minimum(requests - 1, requests * (rounds / (1 + rounds))) / plan.pp
+    decoding = minimum(decoding, _let_through(scenario, chunk))
+    room = chunk - decoding * width * scenario.usecase.beams  # at least chunk new / (new + R w Sb)
+    count = maximum(new / room, minimum(plan.pp * (1 + rounds) / requests, 1))
     return Chunk(tokens=new / count, passes=count, decoding=decoding, width=width, scored=width)
+
+
+def decode_together(case: Case, chunk: Number) -> Number:
+    """Requests in a plain step of that server: all C, or as many as its prompts let through and one more.
+
+    The others wait before their prompt, so no pass ever has them all.
+    """
+    return minimum(case.requests, _let_through(case.scenario, chunk) * case.scenario.plan.pp + 1)
+
+
+def _rounds(scenario: Scenario) -> Number:
+    """Passes that a request decodes in."""
+    usecase = scenario.usecase
+    return (usecase.output_tokens - 1) / round_tokens(scenario.plan, usecase)
+
+
+def _let_through(scenario: Scenario, chunk: Number) -> Number:
+    """Requests that decode in a pass when prompts set the pace: chunk R / (new + R w Sb)."""
+    rounds, each = _rounds(scenario), verified(scenario.plan) * scenario.usecase.beams
+    return chunk * rounds / (new_tokens(scenario) + rounds * each)
 
 
 def chunk_pass(case: Case, chunk: Chunk) -> Timing:
@@ -158,7 +179,13 @@ def time_passes(
 
 
 def _kernels_of(visit: Prefill | DecodeStep) -> Callable[[Setting, str, list[OperatorTime]], Parts]:
-    return lambda setting, name, rows: passes.run_kernels(setting, name, visit, rows)
+    """A layer's kernel over a visit; those who decode beside a prompt have the kernels of decode."""
+
+    def run(setting: Setting, name: str, rows: list[OperatorTime]) -> Parts:
+        decoding = isinstance(visit, DecodeStep) and setting.rates.phase != "decode"
+        return passes.run_kernels(in_phase(setting, "decode") if decoding else setting, name, visit, rows)
+
+    return run
 
 
 def decode_of(case: Case, width: Number = 1, scored: Number | None = None) -> Timing | None:
