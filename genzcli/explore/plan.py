@@ -29,6 +29,13 @@ class Choice(NamedTuple):
     note: str
 
 
+def as_given(scenario: Scenario, fixed: Mapping[str, int]) -> Scenario | None:
+    """The scenario with the degrees of the user where they leave nothing to choose; legal or not."""
+    if fixed.keys() >= set(_AXES) or (fixed.keys() >= set(_AXES[:3]) and not scenario.model.has_experts):
+        return scenario.replace(plan=scenario.plan.replace(**fixed))
+    return None
+
+
 class _Tried(NamedTuple):
     """One legal plan and its brief answer."""
 

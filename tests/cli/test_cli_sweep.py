@@ -36,6 +36,11 @@ SWEEPS = [
     ),
     ("llama-3.1-70b h100-sxm --batching continuous", {"batch": "8,16", "chips": "1,8"}),
     ("llama-3.1-70b h100-sxm", {"chips": "1,2,3,8", "tp": "1,2,5"}),
+    # How many chips of a platform are used follows from the batch: the order of its values says nothing.
+    ("qwen2.5-vl-7b cloudmatrix-384 --pp 1", {"input": "10,20", "batch": "33,128", "output": "2,3"}),
+    ("qwen2.5-vl-7b cloudmatrix-384 --pp 1 -o 2", {"batch": "128,33"}),
+    # What no plan can do is said as `run` says it.
+    ("whisper-small paper-sram-1024 -i 3000 -o 2 -b 2 --routing worst", {"pp": "2,16"}),
 ]
 #: Keys of a row that are read elsewhere in the answer of `run`.
 MEMORY = ("weights", "kv", "activations", "reserved", "used", "capacity")

@@ -110,7 +110,39 @@ class Sweep(NamedTuple):
             if index * inside >= last or (index + 1) * inside <= first:
                 continue
             frame, numbers = self._frame(texts)
-            yield frame, numbers, index * inside
+            cut = self._deciding(texts)
+            behind = prod(len(axis.texts) for axis in self.fast[cut:])
+            for at, places in enumerate(product(*(range(len(axis.texts)) for axis in self.fast[:cut]))):
+                start = index * inside + at * behind
+                if start < last and start + behind > first:
+                    yield *self._part(texts, frame, numbers, places), start
+
+    def _deciding(self, texts: tuple[str, ...]) -> int:
+        """How many of the axes of numbers, from the first, the number of chips may follow from."""
+        if not any(map(_decides, self.fast)):
+            return 0
+        try:
+            picks = load(self._request(texts)[0]).picks_chips
+        except GenzError:
+            return 0
+        return max(at for at, axis in enumerate(self.fast, start=1) if _decides(axis)) if picks else 0
+
+    def _part(
+        self, texts: tuple[str, ...], frame: Frame, numbers: tuple[Numbers, ...], places: tuple[int, ...]
+    ) -> tuple[Frame, tuple[Numbers, ...]]:
+        """The frame at one value of each of the first axes, with the chips that `run` would take there."""
+        if not places:
+            return frame, numbers
+        request, _ = self._request(texts)
+        for axis, place in zip(self.fast, places, strict=False):
+            if _decides(axis):
+                request = changed(request, f"{axis.word}={axis.texts[place]}", axis.where)
+        own = load(request)
+        ahead = (
+            axis._replace(values=axis.values[place : place + 1])
+            for axis, place in zip(numbers, places, strict=False)
+        )
+        return frame._replace(chips=own.chips, fixed=own.fixed), (*ahead, *numbers[len(places) :])
 
     def check(self) -> Sweep:
         """Make every frame once, so that a value that means nothing ends the sweep before its first row."""
@@ -127,11 +159,16 @@ class Sweep(NamedTuple):
         for pair in combinations(range(len(values)), 2):
             yield from product(*(own if at in pair else own[:1] for at, own in enumerate(values)))
 
-    def _frame(self, texts: tuple[str, ...]) -> tuple[Frame, tuple[Numbers, ...]]:
+    def _request(self, texts: tuple[str, ...]) -> tuple[Request, dict[str, Any]]:
+        """The question of one combination of the slow axes, and its labels."""
         request, labels = self.base, {}
         for axis, text in zip(self.slow, texts, strict=True):
             request = changed(request, f"{axis.word}={text}", axis.where)
             labels[axis.column] = _label(axis, text)
+        return request, labels
+
+    def _frame(self, texts: tuple[str, ...]) -> tuple[Frame, tuple[Numbers, ...]]:
+        request, labels = self._request(texts)
         loaded, problem = self.trial, ""
         try:
             try:
@@ -159,6 +196,11 @@ class Sweep(NamedTuple):
             if error.where.startswith(f"--set {axis.word}="):  # a path that this point's hardware lacks
                 error = type(error)(error.message, where=axis.where, cure=error.cure)
         return error.at(said) if said else error
+
+
+def _decides(axis: Axis) -> bool:
+    """Whether the number of chips, where it is not said, may follow from an axis of numbers."""
+    return axis.column in ("batch", "concurrency", "redundant_experts")
 
 
 def _label(axis: Axis, text: str) -> Any:
