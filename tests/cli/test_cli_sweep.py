@@ -96,6 +96,13 @@ def test_every_row_is_what_run_answers(genz: Genz, words: str, over: dict[str, s
         assert row["max_batch"] == found["memory"]["max_batch"], point
 
 
+def test_none_leaves_an_option_out(genz: Genz) -> None:
+    rows = swept(genz, "llama-3.1-8b h100-sxm", {"draft": "none,ngram"})
+    alone = genz("run", "llama-3.1-8b", "h100-sxm", "--json").json["metrics"]["tpot_ms"]
+    assert [row["draft"] for row in rows] == ["none", "ngram"]
+    assert rows[0]["tpot_ms"] == alone != rows[1]["tpot_ms"]
+
+
 ASK, OVER = "llama-3.1-70b h100-sxm -n 8", {"batch": "1..64", "input": "100..6400", "tp": "2,8"}
 
 
@@ -190,6 +197,12 @@ def test_a_long_sweep_is_blocks_that_join(genz: Genz, monkeypatch: pytest.Monkey
         (("--over", "bogus=1,2"), "error: --over bogus: there is no 'bogus'"),
         (("--over", "batch=1,1.0"), "1 and 1.0 are the same value"),
         (("--over", "tp=1,1.0"), "1 and 1.0 are the same value"),
+        (("--over", "batch=1..4/-1"), "--over batch: '1..4/-1': '/-1' is no step; a step is /N"),
+        (("--over", "batch=1..4/1e9"), "'/1e9' is no step"),
+        (("--over", "batch=1..4/log"), "'/log' is no step"),
+        (("--over", "batch=1,2", "--columns", "ttft_ms,e2e_ms,ttft_ms"), "ttft_ms is given twice; keep one"),
+        (("--over", "precision=bf16,BF16"), "bf16 and BF16 are the same formats; keep one"),
+        (("--over", "precision=w4a16;weights=int4"), "are the same formats; keep one"),
         (("--over", "batch=1..5/3.7"), "has 3.7 steps"),
         (("--over", "batch=1,2", "--set", "plan.batch=7"), "batch is swept and set"),
         (("--over", "concurrency=1,2", "--set", "usecase.batch=7"), "batch is swept and set"),

@@ -358,7 +358,7 @@ def _plan(request: Request, model: Model, usecase: UseCase) -> Plan:
         **{axis: _number(request, axis) for axis in AXES},
     }
     changes = {key: value for key, value in given.items() if value is not None}
-    precision = _precision(request, model.precision)
+    precision = precision_of(request, model.precision)
     return Plan(precision=precision, batch=batch, batching=batching, **changes)
 
 
@@ -438,7 +438,7 @@ def _batch(request: Request, usecase: UseCase) -> tuple[int, str]:
     return int(cast(float, together or batch or usecase.batch or 1)), batching
 
 
-def _precision(request: Request, published: Precision) -> Precision:
+def precision_of(request: Request, published: Precision) -> Precision:
     """`fp8`, or `weights=int4,kv=fp8` over the published formats, or `fp8,kv=bf16` over a word."""
     if request.precision is None:
         return published

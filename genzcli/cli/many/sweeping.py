@@ -11,13 +11,14 @@ from genzcli.catalog.path import numbers as paths
 from genzcli.catalog.path.change import set_path
 from genzcli.cli.asking.question import changed, name_of, replaced
 from genzcli.cli.asking.request import LISTS, NUMBERS, Request, from_flags, hourly
-from genzcli.cli.asking.resolve import Loaded, load
+from genzcli.cli.asking.resolve import Loaded, load, precision_of
 from genzcli.cli.asking.scenarios import is_scenario
 from genzcli.cli.asking.synonyms import refuse_synonyms
 from genzcli.errors import GenzError, PlanError
 from genzcli.explore import axes as ranges
 from genzcli.explore.sweep import Frame, Numbers, count
 from genzcli.report.words import named
+from genzcli.spec.dtype import Precision
 from genzcli.spec.noun import Noun
 from genzcli.spec.workload import Plan, Scenario
 
@@ -299,6 +300,8 @@ def _distinct(found: list[Axis], base: Request, loaded: Loaded) -> None:
             raise PlanError(message, where=axis.where, cure="keep one")
         axes[name] = axis
         _refuse_equal(axis, loaded)
+        if axis.word == "precision" and "model" not in (other.word for other in found):
+            _refuse_equal_precisions(axis, base, loaded)
         refuse_synonyms(axis.word, axis.texts, base.catalog, axis.where, "keep one")
     for text, where in base.set:
         path = text.partition("=")[0].strip()
@@ -327,6 +330,20 @@ def _refuse_equal(axis: Axis, loaded: Loaded) -> None:
             message = f"{seen[value]} and {text} are the same value"
             raise PlanError(message, where=axis.where, cure="keep one")
         seen[value] = text
+
+
+def _refuse_equal_precisions(axis: Axis, base: Request, loaded: Loaded) -> None:
+    """bf16 and BF16 are one format; what means nothing is said where it is used."""
+    seen: list[tuple[Precision, str]] = []
+    for text in axis.texts:
+        try:
+            meant = precision_of(base._replace(precision=text), loaded.parts.model.precision)
+        except GenzError:
+            continue
+        same = next((other for found, other in seen if found == meant), None)
+        if same is not None:
+            raise PlanError(f"{same} and {text} are the same formats", where=axis.where, cure="keep one")
+        seen.append((meant, text))
 
 
 def _first_legal(base: Request, found: list[Axis]) -> Loaded:
