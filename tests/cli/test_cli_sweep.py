@@ -404,3 +404,10 @@ def test_a_narrow_table_breaks_no_word(genz: Genz, words: str) -> None:
 def test_what_does_not_vary_stands_over_the_table(genz: Genz) -> None:
     lines = genz("sweep", "llama-3.1-8b", "h100-sxm", "--over", "batch=4", "--over", "input=10,20").out
     assert "batch 4" in lines.splitlines()[0] and "batch" not in lines.splitlines()[2]
+
+
+def test_a_swept_concurrency_is_what_was_asked_for(genz: Genz) -> None:
+    for model, fits in (("llama-3.1-8b", True), ("llama-3.1-70b", False)):
+        rows = swept(genz, f"{model} l40s", {"concurrency": "32,4,100000"})
+        assert [row["concurrency"] for row in rows] == [row["batch"] for row in rows] == [32, 4, 100_000]
+        assert [row["fits"] for row in rows] == [fits] * 3

@@ -68,6 +68,12 @@ class Axis(NamedTuple):
 
     @property
     def column(self) -> str:
+        """Where a row has its value; a concurrency under its own name, though it fills the batch."""
+        return self.word if self.word == "concurrency" else self.field
+
+    @property
+    def field(self) -> str:
+        """One name for all words that fill the same field."""
         return column_of(self.word)
 
 
@@ -201,7 +207,7 @@ class Sweep(NamedTuple):
 
 def _decides(axis: Axis) -> bool:
     """Whether the number of chips, where it is not said, may follow from an axis of numbers."""
-    return axis.column in ("batch", "concurrency", "redundant_experts")
+    return axis.field in ("batch", "redundant_experts")
 
 
 def _label(axis: Axis, text: str) -> Any:
@@ -228,7 +234,7 @@ def plan_of(
     swept = {axis.word: axis.texts[0] for axis in found}
     if found and hardware is None and "hardware" not in swept:
         raise PlanError("no hardware is named", where="HARDWARE", cure="name a chip or a platform")
-    names = {axis.column for axis in found}
+    names = {axis.field for axis in found}
     for word, value in words.items():
         given = value is not None and value != [] and (word != "sp" or value)
         if given and word not in LISTS and column_of(word) in names:
@@ -259,10 +265,10 @@ def _of_file(
     _once(own)
     beside = {column_of(word) for word in base.places}
     for axis in own:
-        if axis.column in beside:
-            raise PlanError(f"{axis.column} is swept and given", where=axis.where, cure="keep one")
-    stand_ins = {axis.column: axis for axis in over}
-    kept = [stand_ins.pop(axis.column, axis) for axis in own]
+        if axis.field in beside:
+            raise PlanError(f"{axis.field} is swept and given", where=axis.where, cure="keep one")
+    stand_ins = {axis.field: axis for axis in over}
+    kept = [stand_ins.pop(axis.field, axis) for axis in own]
     return base, [*kept, *stand_ins.values()]
 
 
@@ -270,9 +276,9 @@ def _once(axes: list[Axis]) -> None:
     """No column is swept twice."""
     seen: set[str] = set()
     for axis in axes:
-        if axis.column in seen:
-            raise PlanError(f"{axis.column} is swept twice", where=axis.where, cure="keep one")
-        seen.add(axis.column)
+        if axis.field in seen:
+            raise PlanError(f"{axis.field} is swept twice", where=axis.where, cure="keep one")
+        seen.add(axis.field)
 
 
 def _swept(base: Request, found: list[Axis], shard: str | None) -> Sweep:
@@ -308,7 +314,7 @@ def _distinct(found: list[Axis], base: Request, loaded: Loaded) -> None:
         same = axes.get(column_of(paths.canonical(parts, path)))
         if same is not None and not all(value[0] in "*+-" for value in same.texts):
             place = where if where != "--set" else f"--set {text}"
-            raise PlanError(f"{same.column} is swept and set", where=place, cure="keep one")
+            raise PlanError(f"{same.field} is swept and set", where=place, cure="keep one")
 
 
 def _field_of(parts: Mapping[str, Noun], word: str) -> str:
