@@ -88,10 +88,8 @@ def log2(x: Number) -> Number:
 
 
 def power(x: Number, y: Number) -> Number:
-    """`x` to the power `y`."""
-    if isinstance(x, _PLAIN) and isinstance(y, _PLAIN):
-        return float(x**y)
-    return _numpy().power(x, y)  # type: ignore[no-any-return]
+    """`x >= 0` to the power `y`, element by element: numpy's own has other last bits on some processors."""
+    return each(math.pow, x, y)
 
 
 def each(function: Callable[..., Number], *numbers: Number) -> Number:

@@ -67,3 +67,11 @@ def test_one_question_does_not_load_numpy() -> None:
         "assert 'numpy' not in sys.modules and 'rich' not in sys.modules and 'yaml' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_a_power_is_the_same_alone_and_in_an_array() -> None:
+    shares, counts = np.linspace(0.01, 0.99, 60), np.linspace(0.3, 700.0, 60)
+    found = numeric.power(shares[:, None], counts)
+    assert isinstance(found, np.ndarray)
+    alone = [[numeric.power(x, y) for y in counts.tolist()] for x in shares.tolist()]
+    assert found.tolist() == alone

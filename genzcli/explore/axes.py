@@ -39,6 +39,9 @@ def _part(text: str, where: str) -> Iterator[str]:
         return
     last, _, how = rest.rpartition("/")
     if not last or not _is_step(how):
+        if last and (how[:1] in (*"+-.0123456789", "") or how.startswith("log")):
+            cure = "a step is /N for N even values, /logN for geometric ones, or /+S for steps of S: digits"
+            raise PlanError(f"{text!r}: {'/' + how!r} is no step", where=where, cure=cure)
         last, how = rest, ""
     start, head, tail = _number(first.strip(), where)
     stop, other_head, other_tail = _number(last.strip(), where)

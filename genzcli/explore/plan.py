@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from genzcli.spec.workload import Plan, Scenario
 _AXES = ("tp", "pp", "dp", "ep")
 #: Among plans this close to the fastest, the simplest is taken.
 NEAR = 1.05
+#: How far above the chips that were asked for another number of them is worth saying.
+_LOOKED = 64
 
 
 class Choice(NamedTuple):
@@ -27,6 +30,13 @@ class Choice(NamedTuple):
     compared: int
     fits: bool
     note: str
+
+
+def as_given(scenario: Scenario, fixed: Mapping[str, int]) -> Scenario | None:
+    """The scenario with the degrees of the user where they leave nothing to choose; legal or not."""
+    if fixed.keys() >= set(_AXES) or (fixed.keys() >= set(_AXES[:3]) and not scenario.model.has_experts):
+        return scenario.replace(plan=scenario.plan.replace(**fixed))
+    return None
 
 
 class _Tried(NamedTuple):
@@ -114,7 +124,8 @@ def _given_or(value: int | None, others: list[int]) -> list[int]:
 
 
 def _divisors(n: int) -> list[int]:
-    return [i for i in range(1, n + 1) if n % i == 0]
+    small = [i for i in range(1, math.isqrt(n) + 1) if n % i == 0]
+    return small + [n // i for i in reversed(small) if i * i != n]
 
 
 def _tensor_degrees(model: Model, plan: Plan, chips: int) -> list[int]:
@@ -122,9 +133,14 @@ def _tensor_degrees(model: Model, plan: Plan, chips: int) -> list[int]:
     degrees = _divisors(chips)
     if plan.uneven == "pad":
         return degrees
-    blocks = model.blocks.values()
-    heads = [pair[0] for block in blocks if block.mixer is not None for pair in mixers.heads(block.mixer)]
+    heads = _heads(model)
     return [tp for tp in degrees if all(count % tp == 0 for count in heads)]
+
+
+def _heads(model: Model) -> list[int]:
+    """The heads of every mixer: tp divides all of them."""
+    mixed = [block.mixer for block in model.blocks.values() if block.mixer is not None]
+    return sorted({int(pair[0]) for mixer in mixed for pair in mixers.heads(mixer)})
 
 
 def _expert_degrees(model: Model, plan: Plan, tp: int, dp: int, every: bool) -> list[int]:
@@ -147,9 +163,7 @@ def _no_plan(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> PlanEr
             cure="give every data-parallel group at least one request: a larger --batch or a smaller --dp",
         )
     given = ", ".join(f"{key} {value}" for key, value in fixed.items())
-    blocks = model.blocks.values()
-    pairs = [pair for block in blocks if block.mixer is not None for pair in mixers.heads(block.mixer)]
-    heads = sorted({int(pair[0]) for pair in pairs})
+    heads = _heads(model)
     near = _nearest_counts(model, plan, chips, fixed)
     tries = f"use {' or '.join(f'--chips {n}' for n in near)}, " if near else ""
     return PlanError(
@@ -161,14 +175,28 @@ def _no_plan(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> PlanEr
 
 
 def _nearest_counts(model: Model, plan: Plan, chips: int, fixed: Mapping[str, int]) -> list[int]:
-    """The next smaller and larger numbers of chips that some plan uses."""
+    """The next smaller number of chips that some plan uses, and the next larger one that is not far."""
+    units = list(_units(model, plan, fixed))
+    smaller = [unit * min(most, (chips - 1) // unit) for unit, most in units if unit < chips]
+    larger = [unit * (chips // unit + 1) for unit, most in units if chips // unit + 1 <= most]
+    found = [int(max(smaller, default=0)), int(min(larger, default=0))]
+    return [n for n in found if 0 < n < min(2 * chips, chips + _LOOKED)]
 
-    def used(counts: range) -> list[int]:
-        return [next((n for n in counts if next(candidates(model, plan, n, fixed), None)), 0)]
 
-    return [
-        n for n in used(range(chips - 1, 0, -1)) + used(range(chips + 1, min(2 * chips, chips + 64))) if n
-    ]
+def _units(model: Model, plan: Plan, fixed: Mapping[str, int]) -> Iterator[tuple[int, float]]:
+    """Chips that stand together, and how many times a plan can have them: tp x pp, and dp up to the batch.
+
+    Where any tp will do they are pp x dp, as many times as one likes.
+    """
+    heads = _heads(model)
+    any_tp = "tp" not in fixed and (plan.uneven == "pad" or not heads)
+    tps = [1] if any_tp else _given_or(fixed.get("tp"), _divisors(math.gcd(*heads)))
+    for tp in tps:
+        for pp in _given_or(fixed.get("pp"), list(range(1, int(model.layers) + 1))):
+            dp = fixed.get("dp", 1)
+            if pp > model.layers or dp > largest(plan.batch):
+                continue
+            yield tp * pp * dp, math.inf if any_tp else 1 if "dp" in fixed else largest(plan.batch)
 
 
 def _note(best: _Tried, fixed: Mapping[str, int], compared: int) -> str:

@@ -11,7 +11,7 @@ from genzcli.engine.estimate import estimate, shortage
 from genzcli.engine.result import Memory
 from genzcli.errors import PlanError
 from genzcli.explore import grid
-from genzcli.explore.plan import choose
+from genzcli.explore.plan import as_given, choose
 from genzcli.explore.stack import Structures, stacked
 from genzcli.spec.workload import Scenario
 
@@ -251,7 +251,11 @@ def _illegal(frame: Frame, scenario: Scenario) -> str:
     if frame.problem:
         return frame.problem
     try:
-        choose(scenario, frame.chips, frame.fixed)
+        whole = as_given(scenario, frame.fixed)
+        if whole is not None:
+            estimate(whole, brief=True)
+        else:
+            choose(scenario, frame.chips, frame.fixed)
     except PlanError as error:
         return str(error)
     return "no legal plan"

@@ -13,6 +13,7 @@ MARKS = "ox+*#@%&"
 #: An axis whose numbers, all above nought, span more than this factor is logarithmic unless told otherwise.
 WIDE = 30
 _TICKS = 5
+_LONG = 1e15
 _ROOM = 8  # columns for the numbers of the y axis
 
 Point = tuple[float, float]
@@ -66,7 +67,8 @@ def axis(label: str, values: Sequence[float], log: bool | None) -> Axis:
     if not log and 0 <= low < high:
         low = 0.0
     if low == high:
-        low, high = (low / 2, high * 2) if log else (low - 1, high + 1)
+        room = max(1.0, abs(low) / 1000)
+        low, high = (low / 2, high * 2) if log else (low - room, high + room)
     return Axis(label, low, high, log)
 
 
@@ -95,13 +97,18 @@ def text(chart: Chart, width: int, height: int = 20) -> str:
     for series, mark in _marked(chart):
         _draw(chart, series, mark, cells)
     lines = [chart.title, "", f"{chart.y.label}{_scale(chart.y)}"]
-    labels = {_row(chart.y, value, height): show_count(value) for value in ticks(chart.y)}
+    labels = {_row(chart.y, value, height): _said(value) for value in ticks(chart.y)}
     lines += [f"{labels.get(row, ''):>{_ROOM}} │{''.join(line).rstrip()}" for row, line in enumerate(cells)]
     lines += [f"{'':{_ROOM}} └{'─' * across}", f"{'':{_ROOM}}  {_numbers(chart.x, across)}"]
     lines.append(f"{chart.x.label}{_scale(chart.x)}".rjust(_ROOM + 2 + across))
     if len(chart.series) > 1:
         lines += ["", *(f"  {mark} {series.name}" for series, mark in _marked(chart))]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _said(value: float) -> str:
+    """A number along an axis; one that no letter makes short is written by its power of ten."""
+    return show_count(value) if abs(value) < _LONG else f"{value:.2g}"
 
 
 def _marked(chart: Chart) -> Iterator[tuple[Series, str]]:
@@ -140,7 +147,7 @@ def _numbers(scale: Axis, across: int) -> str:
     line = [" "] * across
     free = 0
     for value in ticks(scale):
-        word = show_count(value)
+        word = _said(value)
         start = min(max(_column(scale, value, across) - len(word) // 2, 0), across - len(word))
         if start >= free:
             line[start : start + len(word)] = word

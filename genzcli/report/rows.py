@@ -67,8 +67,11 @@ def _columns(block: Block) -> dict[str, list[Any]]:
         found[key] = [value] * size
     for axis in block.axes:
         found[axis.name] = _plain(block.columns[axis.name])
+    asked = found.get("concurrency")  # swept, it is what was asked for, as the batch is
+    if asked is not None:
+        found["batch"] = asked
     found |= _verdicts(block)
-    found["concurrency"] = _whole(block, "concurrency")
+    found["concurrency"] = _whole(block, "concurrency") if asked is None else asked
     for field, (name, scale) in _SHOWN.items():
         found[name] = _numbers(block, field, scale)
     for key in _MEMORY:

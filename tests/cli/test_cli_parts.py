@@ -119,7 +119,7 @@ def test_an_error_elsewhere_is_the_error_here(genz: Genz) -> None:
 
 
 def test_a_killed_worker_is_an_error() -> None:
-    with pytest.raises(GenzError, match="a worker was killed"), engine("processes", 1) as found:
+    with pytest.raises(GenzError, match="a worker was killed"), engine("processes", 1, 1) as found:
         found.result(found.submit(os._exit, 1))
 
 
@@ -234,3 +234,11 @@ def test_ctrl_c_leaves_a_parquet_file_that_can_be_read(tmp_path: Path) -> None:
     assert table.to_pylist()[-1] == {
         "batch": 1 + (table.num_rows - 1) // 20000, "input_tokens": 1 + (table.num_rows - 1) % 20000,
     }  # fmt: skip
+
+
+def test_there_are_no_more_workers_than_pieces_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert engine("processes", 99999, 2).jobs == 2
+    assert engine("processes", 99999, 10**6).jobs == 16  # four for each core
+    assert engine("processes", None, 10**6).jobs == 4
+    assert engine("processes", 3, 10**6).jobs == 3

@@ -146,3 +146,54 @@ def test_a_picture(genz: Genz, rows: str, form: str) -> None:
         assert genz("plot", rows, "--out", "again.svg").code == 0
         assert Path("again.svg").read_bytes() == drawn
     assert genz("plot", rows, "--out", f"no/folder/chart.{form}").code == 2
+
+
+ROWS = "batch,output_tokens_per_s\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "more", "said"),
+    [
+        (
+            "z.csv",
+            ROWS + "1,0\n2,3\n",
+            ("--log", "y"),
+            "--log: output_tokens_per_s has values of 0",
+        ),
+        ("d.json", "[" * 100_000, (), "d.json:1: is no JSON"),
+        ("d.ndjson", '{"batch": 1}\n{"a": ' + "[" * 100_000, (), "d.ndjson:2: is no JSON"),
+        ("s.yaml", "model: llama-3.1-8b\nhardware: h100-sxm\n", (), "s.yaml: sweeps nothing; add `over:`"),
+        ("missing.csv", None, (), "missing.csv: there is no such file"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_clear_error(
+    genz: Genz, tmp_path: Path, name: str, text: str | None, more: tuple[str, ...], said: str
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    ended = genz("plot", name, *more)
+    assert ended.code == 2 and said in ended.err and ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "cells",
+    ["1,1e308\n2,-1e308\n3,5\n4,6", "1,1e299\n2,-1e299", "1e298,1e17\n2e299,1e17", f"1,{10**400}\n2,3\n3,4"],
+)
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_numbers_beyond_measure_are_drawn_or_left_out(
+    genz: Genz, tmp_path: Path, cells: str, form: str
+) -> None:
+    pairs = [line.split(",") for line in cells.splitlines()]
+    lines = [f'{{"batch": {x}, "output_tokens_per_s": {y}, "model": [1]}}' for x, y in pairs]
+    (tmp_path / "rows").write_text(ROWS + cells if form == "csv" else "\n".join(lines))
+    ended = genz("plot", "rows")
+    assert ended.code == 0 and max(map(len, ended.out.splitlines())) <= 120, ended.err
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on(genz: Genz, tmp_path: Path) -> None:
+    names = ("a\x1b[31m", "b\x9b1m")
+    cells = "".join(f"{name},{batch},{batch}\n" for name in names for batch in (1, 2))
+    (tmp_path / "rows.csv").write_text("model," + ROWS + cells)
+    ended = genz("plot", "rows.csv", "--by", "model")
+    assert ended.code == 0 and "a\ufffd[31m" in ended.out
+    assert all(sign.isprintable() for sign in ended.out.replace("\n", ""))

@@ -36,6 +36,11 @@ SWEEPS = [
     ),
     ("llama-3.1-70b h100-sxm --batching continuous", {"batch": "8,16", "chips": "1,8"}),
     ("llama-3.1-70b h100-sxm", {"chips": "1,2,3,8", "tp": "1,2,5"}),
+    # How many chips of a platform are used follows from the batch: the order of its values says nothing.
+    ("qwen2.5-vl-7b cloudmatrix-384 --pp 1", {"input": "10,20", "batch": "33,128", "output": "2,3"}),
+    ("qwen2.5-vl-7b cloudmatrix-384 --pp 1 -o 2", {"batch": "128,33"}),
+    # What no plan can do is said as `run` says it.
+    ("whisper-small paper-sram-1024 -i 3000 -o 2 -b 2 --routing worst", {"pp": "2,16"}),
 ]
 #: Keys of a row that are read elsewhere in the answer of `run`.
 MEMORY = ("weights", "kv", "activations", "reserved", "used", "capacity")
@@ -89,6 +94,13 @@ def test_every_row_is_what_run_answers(genz: Genz, words: str, over: dict[str, s
         for name in MEMORY:
             assert row[f"{name}_bytes"] == found["memory"][f"{name}_bytes"], (point, name)
         assert row["max_batch"] == found["memory"]["max_batch"], point
+
+
+def test_none_leaves_an_option_out(genz: Genz) -> None:
+    rows = swept(genz, "llama-3.1-8b h100-sxm", {"draft": "none,ngram"})
+    alone = genz("run", "llama-3.1-8b", "h100-sxm", "--json").json["metrics"]["tpot_ms"]
+    assert [row["draft"] for row in rows] == ["none", "ngram"]
+    assert rows[0]["tpot_ms"] == alone != rows[1]["tpot_ms"]
 
 
 ASK, OVER = "llama-3.1-70b h100-sxm -n 8", {"batch": "1..64", "input": "100..6400", "tp": "2,8"}
@@ -185,6 +197,12 @@ def test_a_long_sweep_is_blocks_that_join(genz: Genz, monkeypatch: pytest.Monkey
         (("--over", "bogus=1,2"), "error: --over bogus: there is no 'bogus'"),
         (("--over", "batch=1,1.0"), "1 and 1.0 are the same value"),
         (("--over", "tp=1,1.0"), "1 and 1.0 are the same value"),
+        (("--over", "batch=1..4/-1"), "--over batch: '1..4/-1': '/-1' is no step; a step is /N"),
+        (("--over", "batch=1..4/1e9"), "'/1e9' is no step"),
+        (("--over", "batch=1..4/log"), "'/log' is no step"),
+        (("--over", "batch=1,2", "--columns", "ttft_ms,e2e_ms,ttft_ms"), "ttft_ms is given twice; keep one"),
+        (("--over", "precision=bf16,BF16"), "bf16 and BF16 are the same formats; keep one"),
+        (("--over", "precision=w4a16;weights=int4"), "are the same formats; keep one"),
         (("--over", "batch=1..5/3.7"), "has 3.7 steps"),
         (("--over", "batch=1,2", "--set", "plan.batch=7"), "batch is swept and set"),
         (("--over", "concurrency=1,2", "--set", "usecase.batch=7"), "batch is swept and set"),
@@ -386,3 +404,10 @@ def test_a_narrow_table_breaks_no_word(genz: Genz, words: str) -> None:
 def test_what_does_not_vary_stands_over_the_table(genz: Genz) -> None:
     lines = genz("sweep", "llama-3.1-8b", "h100-sxm", "--over", "batch=4", "--over", "input=10,20").out
     assert "batch 4" in lines.splitlines()[0] and "batch" not in lines.splitlines()[2]
+
+
+def test_a_swept_concurrency_is_what_was_asked_for(genz: Genz) -> None:
+    for model, fits in (("llama-3.1-8b", True), ("llama-3.1-70b", False)):
+        rows = swept(genz, f"{model} l40s", {"concurrency": "32,4,100000"})
+        assert [row["concurrency"] for row in rows] == [row["batch"] for row in rows] == [32, 4, 100_000]
+        assert [row["fits"] for row in rows] == [fits] * 3

@@ -9,7 +9,7 @@ from engine_samples import chip, dense, level, moe, platform, scenario
 
 from genzcli.engine.estimate import estimate
 from genzcli.errors import PlanError
-from genzcli.explore.plan import candidates, choose
+from genzcli.explore.plan import _nearest_counts, candidates, choose
 from genzcli.spec.hardware import Tier
 from genzcli.spec.model import Model
 
@@ -63,3 +63,25 @@ def test_what_the_user_gave_is_kept() -> None:
 def test_no_legal_plan_names_why() -> None:
     with pytest.raises(PlanError, match="exactly 7 chips"):
         choose(scenario(dense(layers=4), batch=1), 7, {})
+
+
+@pytest.mark.parametrize(
+    "fixed", [{}, {"pp": 2}, {"tp": 3}, {"dp": 2}, {"tp": 2, "dp": 3}, {"pp": 9}], ids=str
+)
+@pytest.mark.parametrize("uneven", ["error", "pad"])
+def test_the_nearest_counts_are_those_that_trying_each_finds(fixed: dict[str, int], uneven: str) -> None:
+    plan = scenario(batch=5).plan.replace(uneven=uneven)
+    for chips in range(1, 70):
+
+        def used(n: int) -> bool:
+            return next(candidates(dense(8), plan, n, fixed), None) is not None
+
+        below = [n for n in range(chips - 1, 0, -1) if used(n)][:1]
+        above = [n for n in range(chips + 1, 2 * chips) if used(n)][:1]
+        assert _nearest_counts(dense(8), plan, chips, fixed) == below + above, chips
+
+
+def test_an_absurd_number_of_chips_is_refused_without_trying_all_below_it() -> None:
+    with pytest.raises(PlanError, match="exactly 100000 chips") as refused:
+        choose(scenario(dense(8), batch=1), 100000, {})
+    assert "--chips 64" in refused.value.cure

@@ -79,9 +79,12 @@ def _option(error: Any, arguments: Sequence[str]) -> str:
     if here is not None:
         return f"here that is {here}"
     written = next((word for word in arguments if len(word) > 2 and word.startswith(name)), name)
-    if written != name and not name.startswith("--"):
-        return f"did you mean -{written}?"
     known = [flag for item in error.ctx.command.params for flag in (*item.opts, *item.secondary_opts)]
+    if written != name and not name.startswith("--"):
+        if written[1].isdigit():
+            return f"did you mean {written[1:]}, without the dash?"
+        long = nearest(f"-{written.partition('=')[0]}", known, 1)
+        return f"did you mean {long[0] + written[len(written.partition('=')[0]) :]}?" if long else ""
     near = nearest(name, [flag for flag in known if flag.startswith("--")]) if name.startswith("--") else []
     return f"did you mean {', '.join(near)}?" if near else ""
 

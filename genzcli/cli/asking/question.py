@@ -42,6 +42,8 @@ def replaced(base: Request, words: Mapping[str, Any]) -> Request:
 # Short flags, and the names of the JSON contract.
 _SAME = {"b": "batch", "i": "input", "o": "output", "n": "chips", "u": "usecase"}
 _SAME |= {"input_tokens": "input", "output_tokens": "output", "usecase.batch": "batch"}
+#: Words that may be left out: `none` does.
+_ABSENT = ("draft", "draft_hardware", "offload", "attention_on", "sparsity")
 _NOT_HERE = ("catalog", "places", "name")
 
 
@@ -77,5 +79,5 @@ def _with(base: Request, word: str, value: str, where: str) -> Request:
     if name in LISTS:
         return replaced(base, {name: (*getattr(base, name), Text(value, where))})
     if name in Request._fields:
-        return replaced(base, {name: value})
+        return replaced(base, {name: None if value == "none" and name in _ABSENT else value})
     return base._replace(set=(*base.set, Text(f"{word}={value}", where)))

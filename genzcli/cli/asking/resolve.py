@@ -26,6 +26,8 @@ from genzcli.spec.workload import DraftSite, Plan, Scenario, UseCase
 N = TypeVar("N")
 
 AXES = ("tp", "pp", "dp", "ep")
+#: Degrees whose product is the number of chips.
+_SHAPE = AXES[:3]
 
 
 class Parts(NamedTuple):
@@ -82,6 +84,12 @@ class Loaded(NamedTuple):
     def given(self) -> dict[str, int]:
         """The degrees that were said, without those that follow from them."""
         return _fixed(self.parts.plan, self.request, self.edits)
+
+    @property
+    def picks_chips(self) -> bool:
+        """Whether the number of chips follows from the load: some degrees of a platform's plan are said."""
+        given = self.given.keys() & set(_SHAPE)
+        return self.request.chips is None and not self.bare and 0 < len(given) < len(_SHAPE)
 
     @property
     def scenario(self) -> Scenario:
@@ -350,7 +358,7 @@ def _plan(request: Request, model: Model, usecase: UseCase) -> Plan:
         **{axis: _number(request, axis) for axis in AXES},
     }
     changes = {key: value for key, value in given.items() if value is not None}
-    precision = _precision(request, model.precision)
+    precision = precision_of(request, model.precision)
     return Plan(precision=precision, batch=batch, batching=batching, **changes)
 
 
@@ -430,7 +438,7 @@ def _batch(request: Request, usecase: UseCase) -> tuple[int, str]:
     return int(cast(float, together or batch or usecase.batch or 1)), batching
 
 
-def _precision(request: Request, published: Precision) -> Precision:
+def precision_of(request: Request, published: Precision) -> Precision:
     """`fp8`, or `weights=int4,kv=fp8` over the published formats, or `fp8,kv=bf16` over a word."""
     if request.precision is None:
         return published
@@ -501,20 +509,19 @@ def _chips(request: Request, parts: Parts, bare: bool, fixed: dict[str, int]) ->
     platform = parts.platform
     given = _number(request, "chips")
     product = 1
-    for axis in ("tp", "pp", "dp"):
+    for axis in _SHAPE:
         product *= fixed.get(axis, 1)
-    shape = ("tp", "pp", "dp")
     if given is None:
-        if not fixed.keys() & set(shape):
+        if not fixed.keys() & set(_SHAPE):
             return 1 if bare else int(cast(float, platform.chips))
         whole = int(cast(float, platform.chips))
-        if not bare and not fixed.keys() >= set(shape) and _fills(parts, whole, fixed):
+        if not bare and not fixed.keys() >= set(_SHAPE) and _fills(parts, whole, fixed):
             return whole
-        fixed |= {axis: 1 for axis in shape if axis not in fixed}
+        fixed |= {axis: 1 for axis in _SHAPE if axis not in fixed}
         return product
-    chips, all_given = int(given), fixed.keys() >= set(shape)
+    chips, all_given = int(given), fixed.keys() >= set(_SHAPE)
     if chips % product or (all_given and chips != product):
-        degrees = " x ".join(f"{axis} {fixed[axis]}" for axis in shape if axis in fixed)
+        degrees = " x ".join(f"{axis} {fixed[axis]}" for axis in _SHAPE if axis in fixed)
         cure = "tp x pp x dp is the number of chips; change one of them, or leave one out"
         message = f"{degrees} = {product} does not make {chips} chip{'s' * (chips != 1)}"
         raise PlanError(message, where=request.where("chips"), cure=cure)
@@ -530,9 +537,10 @@ def _fills(parts: Parts, chips: int, fixed: Mapping[str, int]) -> bool:
 
 def _laid_out(scenario: Scenario, chips: int, fixed: Mapping[str, int]) -> tuple[Scenario, str]:
     """The scenario with every degree set, and how those left out were chosen."""
-    if fixed.keys() >= set(AXES) or (fixed.keys() >= set(AXES[:3]) and not scenario.model.has_experts):
-        return scenario.replace(plan=scenario.plan.replace(**fixed)), ""
-    from genzcli.explore.plan import choose
+    from genzcli.explore.plan import as_given, choose
 
+    whole = as_given(scenario, fixed)
+    if whole is not None:
+        return whole, ""
     choice = choose(scenario, chips, fixed)
     return choice.scenario, choice.note

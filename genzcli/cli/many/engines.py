@@ -14,6 +14,8 @@ from genzcli.errors import GenzError, nearest
 
 EXECUTORS = ("processes", "dask", "ray")
 Task = Callable[..., Any]
+#: The most workers here: so many for each core, and never fewer than these.
+_FOR_A_CORE, _LEAST = 4, 8
 
 
 class Engine(Protocol):
@@ -32,8 +34,13 @@ class Engine(Protocol):
         """The answer of a started task."""
 
 
-def engine(name: str, jobs: int | None) -> Engine:
-    """The engine of that name with so many workers, as many as there are cores if left out."""
+def engine(name: str, jobs: int | None, pieces: int) -> Engine:
+    """The engine of that name with so many workers, as many as there are cores if left out.
+
+    More than there are pieces of work, or than a few for each core, would only wait.
+    """
+    cores = os.cpu_count() or 1
+    jobs = max(1, min(jobs or cores, pieces, max(_LEAST, _FOR_A_CORE * cores)))
     match name:
         case "processes":
             return Processes(jobs)
@@ -54,15 +61,11 @@ def missing(extra: str, where: str) -> GenzError:
     return GenzError(f"the extra {extra!r} is not installed", where=where, cure=cure)
 
 
-def _cores() -> int:
-    return os.cpu_count() or 1
-
-
 class Processes:
     """Processes of this machine. Ctrl-C is for the one that prints; it ends the others."""
 
-    def __init__(self, jobs: int | None) -> None:
-        self.jobs = jobs or _cores()
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
 
     def __enter__(self) -> Self:
         from concurrent.futures import ProcessPoolExecutor
@@ -102,8 +105,8 @@ def _deaf() -> None:
 class Dask:
     """The Dask cluster of DASK_SCHEDULER_ADDRESS; without one, workers of this machine."""
 
-    def __init__(self, jobs: int | None) -> None:
-        self.jobs = jobs or _cores()
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
 
     def __enter__(self) -> Self:
         try:
@@ -145,8 +148,8 @@ class Dask:
 class Ray:
     """The Ray cluster of RAY_ADDRESS; without one, workers of this machine."""
 
-    def __init__(self, jobs: int | None) -> None:
-        self.jobs = jobs or _cores()
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
 
     def __enter__(self) -> Self:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -59,7 +59,7 @@ def elsewhere(
 ) -> Generator[tuple[Any, int], None, None]:
     """What workers make of the shard: `task(sweep, first, last, *words)` span by span, and the points."""
     first, last = sweep.span
-    with engine(workers.executor or "processes", workers.jobs) as found:
+    with engine(workers.executor or "processes", workers.jobs, last - first) as found:
         size = max(1, min(_POINTS, -(-(last - first) // found.jobs)))
         started: deque[tuple[Any, int]] = deque()
         for start in range(first, last, size):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from genzcli.errors import GenzError, nearest
-from genzcli.report.chart import Chart, Point, Series, axis
+from genzcli.report.chart import Axis, Chart, Point, Series, axis
 from genzcli.report.rows import MORE, TEXTS
 
 Row = Mapping[str, Any]
@@ -18,6 +19,7 @@ SPEED, LOAD = "tokens_per_s_per_user", "output_tokens_per_s_per_chip"
 #: Inputs that a plan chooses: they make no series unless asked to.
 _CHOSEN = ("chip", "tp", "pp", "dp", "ep")
 _MOST = 16  # series
+_HUGE = 1e300  # beyond it, spans and squares are no numbers
 _WORDS = {
     "ttft_ms": "TTFT, ms",
     "tpot_ms": "TPOT, ms",
@@ -43,6 +45,12 @@ def rows(file: str) -> list[Row]:
 
         sweep = plan_of(file, None, (), {}, None)
         return [row for found, _ in parts(sweep, Workers()) for row in found]
+    if file != "-" and not os.path.exists(file):
+        cure = "name the rows of `genz sweep --format csv`, or a scenario file that sweeps"
+        raise GenzError("there is no such file", where=file, cure=cure)
+    if file.endswith((".yaml", ".yml")):
+        cure = "add `over:`, as over: {batch: 1..64}, or name the rows of a sweep"
+        raise GenzError("sweeps nothing", where=file, cure=cure)
     name, text = content(file)
     return parsed(text, name)
 
@@ -56,13 +64,18 @@ def parsed(content: str, name: str) -> list[Row]:
         return [row.cells for row in parse(content, name).rows]
     try:
         whole = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = _lines(content, name)
     if isinstance(whole, dict):
         whole = next((whole[key] for key in ("rows", "results") if key in whole), [whole])
     if not isinstance(whole, list) or not all(isinstance(row, dict) for row in whole) or not whole:
         raise GenzError("has no rows", where=name, cure="give what `genz sweep` writes")
-    return whole
+    return [{key: _cell(value) for key, value in row.items()} for row in whole]
+
+
+def _cell(value: Any) -> Any:
+    """A word or a number; what has parts of its own is neither."""
+    return None if isinstance(value, (list, dict)) else value
 
 
 def _lines(content: str, name: str) -> list[Any]:
@@ -70,7 +83,7 @@ def _lines(content: str, name: str) -> list[Any]:
     for number, line in enumerate(content.splitlines(), start=1):
         try:
             found += [json.loads(line)] if line.strip() else []
-        except ValueError:
+        except (ValueError, RecursionError):
             cure = "give CSV with a header, NDJSON or JSON, as `genz sweep` writes them"
             raise GenzError("is no JSON", where=f"{name}:{number}", cure=cure) from None
     return found
@@ -97,13 +110,26 @@ def chart(rows: Sequence[Row], wanted: Wanted) -> tuple[Chart, int]:
     if wanted.front:
         signs = [1 if column in MORE else -1 for column in (across, up)]
         points = {name: _front(items, signs) for name, items in points.items()}
-    series = tuple(Series(name, tuple(sorted(items))) for name, items in points.items())
+    series = tuple(Series(_shown(name), tuple(sorted(items))) for name, items in points.items())
     drawn = [point for item in series for point in item.points]
     x, y = (
-        axis(_WORDS.get(column, column), [point[place] for point in drawn], scale)
+        _axis(column, [point[place] for point in drawn], scale)
         for place, (column, scale) in enumerate(zip((across, up), _scales(wanted.log), strict=True))
     )
-    return Chart(wanted.title or _title(rows, groups), x, y, series), len(rows) - count
+    return Chart(_shown(wanted.title or _title(rows, groups)), x, y, series), len(rows) - count
+
+
+def _axis(column: str, values: Sequence[float], log: bool | None) -> Axis:
+    """The axis of a column; a logarithmic one has no nought."""
+    if log and min(values) <= 0:
+        message = f"{column} has values of 0 and below, which have no logarithm"
+        raise GenzError(message, where="--log", cure="use --log none")
+    return axis(_WORDS.get(column) or _shown(column), values, log)
+
+
+def _shown(text: str) -> str:
+    """A text of a file without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def _axes(rows: Sequence[Row], columns: Sequence[str], wanted: Wanted) -> tuple[str, str]:
@@ -132,14 +158,16 @@ def _points(rows: Sequence[Row], across: str, up: str, groups: Sequence[str]) ->
 
 
 def number(value: Any) -> float | None:
-    """A finite number; truth and words are none."""
+    """A number that can be drawn; truth, words, and what is beyond all measure are none."""
     if isinstance(value, bool) or value is None or value == "":
         return None
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return found if abs(found) < float("inf") else None
+    if abs(found) < 1 / _HUGE:
+        return 0.0
+    return found if abs(found) < _HUGE else None
 
 
 def _column(name: str, columns: Sequence[str], where: str) -> str:

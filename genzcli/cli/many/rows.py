@@ -40,7 +40,11 @@ class Kept(NamedTuple):
     def names(self, sweep: Sweep) -> tuple[str, ...]:
         """The columns asked for; none means all."""
         asked = (self.columns or "").split(",") if self.columns is not None else ()
-        return tuple(_column(name.strip(), _known(sweep), "--columns") for name in asked)
+        names = tuple(_column(name.strip(), _known(sweep), "--columns") for name in asked)
+        twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
+        if twice is not None:
+            raise PlanError(f"{twice} is given twice", where="--columns", cure="keep one")
+        return names
 
 
 def write(

@@ -11,13 +11,14 @@ from genzcli.catalog.path import numbers as paths
 from genzcli.catalog.path.change import set_path
 from genzcli.cli.asking.question import changed, name_of, replaced
 from genzcli.cli.asking.request import LISTS, NUMBERS, Request, from_flags, hourly
-from genzcli.cli.asking.resolve import Loaded, load
+from genzcli.cli.asking.resolve import Loaded, load, precision_of
 from genzcli.cli.asking.scenarios import is_scenario
 from genzcli.cli.asking.synonyms import refuse_synonyms
 from genzcli.errors import GenzError, PlanError
 from genzcli.explore import axes as ranges
 from genzcli.explore.sweep import Frame, Numbers, count
 from genzcli.report.words import named
+from genzcli.spec.dtype import Precision
 from genzcli.spec.noun import Noun
 from genzcli.spec.workload import Plan, Scenario
 
@@ -67,6 +68,12 @@ class Axis(NamedTuple):
 
     @property
     def column(self) -> str:
+        """Where a row has its value; a concurrency under its own name, though it fills the batch."""
+        return self.word if self.word == "concurrency" else self.field
+
+    @property
+    def field(self) -> str:
+        """One name for all words that fill the same field."""
         return column_of(self.word)
 
 
@@ -110,7 +117,39 @@ class Sweep(NamedTuple):
             if index * inside >= last or (index + 1) * inside <= first:
                 continue
             frame, numbers = self._frame(texts)
-            yield frame, numbers, index * inside
+            cut = self._deciding(texts)
+            behind = prod(len(axis.texts) for axis in self.fast[cut:])
+            for at, places in enumerate(product(*(range(len(axis.texts)) for axis in self.fast[:cut]))):
+                start = index * inside + at * behind
+                if start < last and start + behind > first:
+                    yield *self._part(texts, frame, numbers, places), start
+
+    def _deciding(self, texts: tuple[str, ...]) -> int:
+        """How many of the axes of numbers, from the first, the number of chips may follow from."""
+        if not any(map(_decides, self.fast)):
+            return 0
+        try:
+            picks = load(self._request(texts)[0]).picks_chips
+        except GenzError:
+            return 0
+        return max(at for at, axis in enumerate(self.fast, start=1) if _decides(axis)) if picks else 0
+
+    def _part(
+        self, texts: tuple[str, ...], frame: Frame, numbers: tuple[Numbers, ...], places: tuple[int, ...]
+    ) -> tuple[Frame, tuple[Numbers, ...]]:
+        """The frame at one value of each of the first axes, with the chips that `run` would take there."""
+        if not places:
+            return frame, numbers
+        request, _ = self._request(texts)
+        for axis, place in zip(self.fast, places, strict=False):
+            if _decides(axis):
+                request = changed(request, f"{axis.word}={axis.texts[place]}", axis.where)
+        own = load(request)
+        ahead = (
+            axis._replace(values=axis.values[place : place + 1])
+            for axis, place in zip(numbers, places, strict=False)
+        )
+        return frame._replace(chips=own.chips, fixed=own.fixed), (*ahead, *numbers[len(places) :])
 
     def check(self) -> Sweep:
         """Make every frame once, so that a value that means nothing ends the sweep before its first row."""
@@ -127,11 +166,16 @@ class Sweep(NamedTuple):
         for pair in combinations(range(len(values)), 2):
             yield from product(*(own if at in pair else own[:1] for at, own in enumerate(values)))
 
-    def _frame(self, texts: tuple[str, ...]) -> tuple[Frame, tuple[Numbers, ...]]:
+    def _request(self, texts: tuple[str, ...]) -> tuple[Request, dict[str, Any]]:
+        """The question of one combination of the slow axes, and its labels."""
         request, labels = self.base, {}
         for axis, text in zip(self.slow, texts, strict=True):
             request = changed(request, f"{axis.word}={text}", axis.where)
             labels[axis.column] = _label(axis, text)
+        return request, labels
+
+    def _frame(self, texts: tuple[str, ...]) -> tuple[Frame, tuple[Numbers, ...]]:
+        request, labels = self._request(texts)
         loaded, problem = self.trial, ""
         try:
             try:
@@ -161,6 +205,11 @@ class Sweep(NamedTuple):
         return error.at(said) if said else error
 
 
+def _decides(axis: Axis) -> bool:
+    """Whether the number of chips, where it is not said, may follow from an axis of numbers."""
+    return axis.field in ("batch", "redundant_experts")
+
+
 def _label(axis: Axis, text: str) -> Any:
     """A value of a slow axis as rows have it."""
     return int(_checked(axis, text, axis.column)) if axis.column in AXES else text
@@ -185,7 +234,7 @@ def plan_of(
     swept = {axis.word: axis.texts[0] for axis in found}
     if found and hardware is None and "hardware" not in swept:
         raise PlanError("no hardware is named", where="HARDWARE", cure="name a chip or a platform")
-    names = {axis.column for axis in found}
+    names = {axis.field for axis in found}
     for word, value in words.items():
         given = value is not None and value != [] and (word != "sp" or value)
         if given and word not in LISTS and column_of(word) in names:
@@ -216,10 +265,10 @@ def _of_file(
     _once(own)
     beside = {column_of(word) for word in base.places}
     for axis in own:
-        if axis.column in beside:
-            raise PlanError(f"{axis.column} is swept and given", where=axis.where, cure="keep one")
-    stand_ins = {axis.column: axis for axis in over}
-    kept = [stand_ins.pop(axis.column, axis) for axis in own]
+        if axis.field in beside:
+            raise PlanError(f"{axis.field} is swept and given", where=axis.where, cure="keep one")
+    stand_ins = {axis.field: axis for axis in over}
+    kept = [stand_ins.pop(axis.field, axis) for axis in own]
     return base, [*kept, *stand_ins.values()]
 
 
@@ -227,9 +276,9 @@ def _once(axes: list[Axis]) -> None:
     """No column is swept twice."""
     seen: set[str] = set()
     for axis in axes:
-        if axis.column in seen:
-            raise PlanError(f"{axis.column} is swept twice", where=axis.where, cure="keep one")
-        seen.add(axis.column)
+        if axis.field in seen:
+            raise PlanError(f"{axis.field} is swept twice", where=axis.where, cure="keep one")
+        seen.add(axis.field)
 
 
 def _swept(base: Request, found: list[Axis], shard: str | None) -> Sweep:
@@ -257,13 +306,15 @@ def _distinct(found: list[Axis], base: Request, loaded: Loaded) -> None:
             raise PlanError(message, where=axis.where, cure="keep one")
         axes[name] = axis
         _refuse_equal(axis, loaded)
+        if axis.word == "precision" and "model" not in (other.word for other in found):
+            _refuse_equal_precisions(axis, base, loaded)
         refuse_synonyms(axis.word, axis.texts, base.catalog, axis.where, "keep one")
     for text, where in base.set:
         path = text.partition("=")[0].strip()
         same = axes.get(column_of(paths.canonical(parts, path)))
         if same is not None and not all(value[0] in "*+-" for value in same.texts):
             place = where if where != "--set" else f"--set {text}"
-            raise PlanError(f"{same.column} is swept and set", where=place, cure="keep one")
+            raise PlanError(f"{same.field} is swept and set", where=place, cure="keep one")
 
 
 def _field_of(parts: Mapping[str, Noun], word: str) -> str:
@@ -285,6 +336,20 @@ def _refuse_equal(axis: Axis, loaded: Loaded) -> None:
             message = f"{seen[value]} and {text} are the same value"
             raise PlanError(message, where=axis.where, cure="keep one")
         seen[value] = text
+
+
+def _refuse_equal_precisions(axis: Axis, base: Request, loaded: Loaded) -> None:
+    """bf16 and BF16 are one format; what means nothing is said where it is used."""
+    seen: list[tuple[Precision, str]] = []
+    for text in axis.texts:
+        try:
+            meant = precision_of(base._replace(precision=text), loaded.parts.model.precision)
+        except GenzError:
+            continue
+        same = next((other for found, other in seen if found == meant), None)
+        if same is not None:
+            raise PlanError(f"{same} and {text} are the same formats", where=axis.where, cure="keep one")
+        seen.append((meant, text))
 
 
 def _first_legal(base: Request, found: list[Axis]) -> Loaded:
