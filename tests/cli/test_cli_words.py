@@ -145,3 +145,11 @@ def test_the_size_of_an_image_in_tokens(genz: Genz, model: str, size: str, token
     asked = genz("run", model, "h100-sxm", "--images", "3", "-i", "100", "--image-size", size, "--json").json
     assert asked["scenario"]["image_tokens"] == tokens
     assert asked["scenario"]["prompt_tokens"] == 100 + 3 * tokens
+
+
+def test_part_of_a_torus_is_a_slice_that_is_said(genz: Genz) -> None:
+    asked = ("run", "llama-3-8b", "--json", "--tp", "8")
+    assumed = genz(*asked, "tpu-v5p-16x16x24", "-n", "8").json["assumptions"]
+    assert "8 chips of tpu-v5p-16x16x24 are a slice of 2 x 2 x 2" in assumed
+    whole = genz(*asked, "tpu-v5p-4x4x4", "-n", "64", "--dp", "8", "-b", "8").json["assumptions"]
+    assert "slice" not in " ".join(whole)

@@ -19,6 +19,7 @@ from genzcli.engine.machine.energy import (
     power_basis,
 )
 from genzcli.engine.machine.formats import compute_dtype, part_dtype, sparse_speedup
+from genzcli.engine.machine.network import compact, is_torus
 from genzcli.report.words import count, formats, percent, quantity
 from genzcli.spec.dtype import PARTS
 from genzcli.spec.hardware import Chip, Platform
@@ -284,6 +285,7 @@ def _foreign(profile: Profile, chip: Chip) -> str:
 
 
 def _hardware(scenario: Scenario) -> Iterator[str]:
+    yield from _slice(scenario)
     chip = scenario.platform.chip
     if chip.status != "shipping":
         yield f"{chip.name} is {chip.status}: its figures are not final"
@@ -297,6 +299,14 @@ def _hardware(scenario: Scenario) -> Iterator[str]:
     guessed = list(_guesses(scenario))
     if guessed:
         yield f"assumed in the catalog: {', '.join(guessed)}"
+
+
+def _slice(scenario: Scenario) -> Iterator[str]:
+    """Which chips of a torus take part, where not all do."""
+    levels, chips = scenario.platform.levels, scenario.plan.chips
+    if is_torus(levels) and 1 < chips < scenario.platform.chips:
+        box = " x ".join(f"{size}" for size in compact(int(chips), tuple(level.size for level in levels)))
+        yield f"{chips:g} chips of {scenario.platform.name} are a slice of {box}"
 
 
 def _power(platform: Platform) -> Iterator[str]:
